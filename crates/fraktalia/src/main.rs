@@ -1,0 +1,3 @@
+//! The `fraktalia` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The project's menu: `cargo xtask <task>`.
+
+fn main() {}
