@@ -1,0 +1,48 @@
+//! Where our own files live: `STATE/{ledger.json,lock,journal/,backup/,secrets/,cache/}`.
+
+use std::path::{Path, PathBuf};
+
+/// The state directory of one realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatePaths {
+    root: PathBuf,
+}
+
+impl StatePaths {
+    /// The state below `root`, an absolute directory.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// What is ours, and what we last asked for.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger.json")
+    }
+    /// Held by the one writer.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+    /// One file for each run.
+    pub fn journals(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+    /// Before-images of one run.
+    pub fn backup(&self, run: &str) -> PathBuf {
+        self.root.join("backup").join(run)
+    }
+    /// Secrets that we made ourselves, mode 0600 in a directory of mode 0700.
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+    /// The access token of a fractal's own Matrix user.
+    pub fn account_token(&self, fractal: &str) -> PathBuf {
+        self.secrets().join(format!("matrix-{fractal}-token"))
+    }
+    /// What can be read anew at any time.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+}

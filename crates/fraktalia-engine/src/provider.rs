@@ -1,0 +1,212 @@
+//! The effectful half of a provider: look, do, ask whether it was done, take back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fraktalia_model::{Data, Outputs, ResourceId};
+use fraktalia_plan::{Record, Resource, StepId, System};
+
+use crate::paths::StatePaths;
+use crate::secrets::Secrets;
+
+pub use fraktalia_plan::Observed;
+
+/// What an observation is about.
+pub struct Ask<'a, S> {
+    /// The scope of ownership: a marker of another realm is somebody else's.
+    pub realm: &'a str,
+    /// What the manifest asks for.
+    pub wanted: &'a [Resource<S>],
+    /// What our record says is ours in this system, with what we last asked for. The record is the only proof of
+    /// ownership where a system cannot carry a marker.
+    pub owned: &'a BTreeMap<ResourceId, Record>,
+    /// Read everything afresh; believe no cache.
+    pub refresh: bool,
+    /// Where our own files live.
+    pub paths: &'a StatePaths,
+    /// Finds the text of a secret.
+    pub secrets: &'a Secrets,
+}
+
+/// What a step has at hand.
+pub struct StepCx<'a> {
+    /// The scope of ownership.
+    pub realm: &'a str,
+    /// The run, as in `history`: goes into markers, so that a later run can tell who made a thing.
+    pub run: &'a str,
+    /// The step within the run.
+    pub step: StepId,
+    /// What is known by now: outputs of observed resources and of the steps that are done.
+    pub outputs: &'a Outputs,
+    /// Where our own files live.
+    pub paths: &'a StatePaths,
+    /// `STATE/backup/<run>`, made with mode 0700: before-images go here, with mode 0600, and never into the journal.
+    pub backup: &'a Path,
+    /// Finds the text of a secret.
+    pub secrets: &'a Secrets,
+    /// Takes a line of progress for people to see, for instance of a build.
+    pub progress: Arc<dyn Fn(String) + Send + Sync>,
+}
+
+impl StepCx<'_> {
+    /// Shows a line of progress.
+    pub fn say(&self, line: impl Into<String>) {
+        (self.progress)(line.into());
+    }
+}
+
+/// What became of a step of which we do not know whether it ran.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Landed {
+    /// It had no effect.
+    No,
+    /// It had its whole effect, and yields this.
+    Yes(Outputs),
+    /// It had a part of its effect, or what is there is not ours.
+    Torn {
+        /// What was found.
+        why: String,
+    },
+}
+
+/// Why a step did not get done. The two are different things.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The system said no, and nothing changed.
+    #[error("{what}")]
+    Refused {
+        /// What was refused, on what, and why.
+        what: String,
+        /// What to do next.
+        hint: Option<String>,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// We never heard, so it may have happened, in part or whole.
+    #[error("{what}")]
+    InDoubt {
+        /// What was asked, and how the answer failed to come.
+        what: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+impl StepError {
+    /// The system said no.
+    pub fn refused(what: impl Into<String>) -> Self {
+        Self::Refused {
+            what: what.into(),
+            hint: None,
+            source: None,
+        }
+    }
+
+    /// We never heard.
+    pub fn in_doubt(what: impl Into<String>) -> Self {
+        Self::InDoubt {
+            what: what.into(),
+            source: None,
+        }
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Refused { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// With its cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let (Self::Refused { source, .. } | Self::InDoubt { source, .. }) = &mut self;
+        *source = Some(cause.into());
+        self
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Refused { hint, .. } => hint.as_deref(),
+            Self::InDoubt { .. } => None,
+        }
+    }
+}
+
+/// A system that could not be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct ObserveError {
+    /// What could not be read, and why.
+    pub what: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The cause, where there is one.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ObserveError {
+    /// What could not be read, and why.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: None,
+            source: None,
+        }
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With its cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(cause.into());
+        self
+    }
+}
+
+/// A system that can be looked at and changed.
+///
+/// The engine calls, for each step: `prepare`, writes what it returned to disk, `perform`. After a crash or a lost
+/// answer it calls `landed`. To take a step back it calls `revert`. Each of them may be called again after a
+/// crash, so each must be safe to repeat; `revert` must also be safe when the effect never happened. Every call
+/// must end within a deadline of its own: a system that hangs is an error, never a wait without end.
+#[async_trait]
+pub trait Provider: System {
+    /// What it takes to undo a step: names, old values, paths of before-images. Never a secret.
+    type Undo: Data;
+
+    /// Reads what lives.
+    ///
+    /// # Errors
+    /// When the system cannot be read at all. A part that cannot be read makes the observation incomplete instead.
+    async fn observe(&self, ask: &Ask<'_, Self::Spec>) -> Result<Observed<Self::State>, ObserveError>;
+
+    /// Reads the before-image. Changes nothing in the system.
+    async fn prepare(&self, op: &Self::Op, cx: &StepCx<'_>) -> Result<Self::Undo, StepError>;
+
+    /// Has the effect. Yields what the realised resources put out.
+    async fn perform(&self, op: &Self::Op, cx: &StepCx<'_>) -> Result<Outputs, StepError>;
+
+    /// Finds out whether `perform` had its effect.
+    async fn landed(&self, op: &Self::Op, undo: &Self::Undo, cx: &StepCx<'_>) -> Result<Landed, StepError>;
+
+    /// Takes the effect back. `op` is what was done or may have been done.
+    async fn revert(&self, op: &Self::Op, undo: &Self::Undo, cx: &StepCx<'_>) -> Result<(), StepError>;
+
+    /// The commands that a person could run to do by hand what `revert` could not.
+    fn by_hand(&self, op: &Self::Op, undo: &Self::Undo) -> Vec<String>;
+}
