@@ -199,6 +199,10 @@ pub trait DynSystem: Send + Sync {
     fn lint(&self, desired: &[AnyResource]) -> Notes;
     /// What our record is to say of a resource.
     fn remember(&self, want: &AnyResource) -> Json;
+    /// The spec of a record with what is known by now filled in.
+    fn settle_record(&self, spec: &Json, known: &Outputs) -> Json;
+    /// See [`System::default_on_remove`].
+    fn default_on_remove(&self, id: &ResourceId) -> OnRemove;
 }
 
 /// What a planner can rely on: a system gets back only what it gave away itself.
@@ -270,6 +274,18 @@ impl<S: System> DynSystem for S {
     fn remember(&self, want: &AnyResource) -> Json {
         let spec = want.spec.as_any().downcast_ref::<S::Spec>().expect(OWN);
         json(&System::remember(self, spec))
+    }
+    fn settle_record(&self, spec: &Json, known: &Outputs) -> Json {
+        match <S::Spec as serde::Deserialize>::deserialize(spec) {
+            Ok(mut typed) => {
+                typed.settle(known);
+                json(&typed)
+            }
+            Err(_) => spec.clone(),
+        }
+    }
+    fn default_on_remove(&self, id: &ResourceId) -> OnRemove {
+        System::default_on_remove(self, id)
     }
 }
 

@@ -87,17 +87,13 @@ fn edges(drafts: &[StepDraft<Sealed>], needs: &BTreeMap<ResourceId, Needs>) -> B
             add(pair[0], pair[1], Why::Sequence(id.clone()));
         }
         let Some(needs) = needs.get(id) else { continue };
-        let kinds: [(&BTreeSet<ResourceId>, fn(ResourceId) -> Why); 3] = [
-            (&needs.outputs, Why::NeedsOutput),
-            (&needs.requires, Why::Requires),
-            (&needs.teardown, Why::TearDown),
-        ];
-        for (others, why) in kinds {
-            for other in others {
-                for &from in by_resource.get(other).into_iter().flatten() {
-                    for &to in steps {
-                        add(from, to, why(other.clone()));
-                    }
+        let outputs = needs.outputs.iter().map(|id| (id, Why::NeedsOutput(id.clone())));
+        let requires = needs.requires.iter().map(|id| (id, Why::Requires(id.clone())));
+        let teardown = needs.teardown.iter().map(|id| (id, Why::TearDown(id.clone())));
+        for (other, why) in outputs.chain(requires).chain(teardown) {
+            for &from in by_resource.get(other).into_iter().flatten() {
+                for &to in steps {
+                    add(from, to, why.clone());
                 }
             }
         }

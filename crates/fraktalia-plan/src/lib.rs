@@ -3,11 +3,13 @@
 //! Everything in here is a plain function of its arguments: the same input gives the same bytes. There is no I/O,
 //! no clock and no randomness, and `clippy.toml` beside this crate keeps it so.
 
+pub mod audit;
 pub mod change;
 pub mod diff;
 pub mod erase;
 pub mod graph;
 pub mod plan;
+pub mod planner;
 pub mod record;
 pub mod system;
 

@@ -1,6 +1,6 @@
 //! The plan: a value that can be read, saved, drawn and run. Nothing that runs it decides anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fraktalia_model::{Note, Notes, ResourceId, Severity, SystemId};
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,8 @@ pub struct Plan {
     /// What our record is to say of each wanted resource once it is as wanted; only where that differs from what
     /// it says now.
     pub records: Records,
+    /// What our record no longer needs to name: it left the manifest and is gone.
+    pub forgotten: BTreeSet<ResourceId>,
     /// What is there and not ours, counted by kind in the plural.
     pub strangers: BTreeMap<String, usize>,
 }

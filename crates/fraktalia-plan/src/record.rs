@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fraktalia_model::ResourceId;
 use fraktalia_model::manifest::OnRemove;
-use fraktalia_model::{Outputs, ResourceId};
 use serde::{Deserialize, Serialize};
 
 /// What we asked of one resource when we last applied it.
@@ -18,9 +18,6 @@ pub struct Record {
     pub on_remove: OnRemove,
     /// The heading it stands under.
     pub subject: String,
-    /// What it yielded.
-    #[serde(default, skip_serializing_if = "Outputs::is_empty")]
-    pub outputs: Outputs,
 }
 
 /// All that is ours, by id.

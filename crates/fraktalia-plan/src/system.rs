@@ -97,7 +97,8 @@ pub struct Described {
     pub summary: String,
 }
 
-/// One resource that a system has to turn into steps. The verb is never `Keep` nor `Forget`.
+/// One resource that a system has to turn into steps. The verb is never `Keep`. `Adopt` and
+/// `Forget` need a step only where a marker has to be set or taken away.
 #[derive(Debug)]
 pub struct Work<'a, S: System + ?Sized> {
     /// Which.
@@ -165,6 +166,11 @@ pub trait System: Send + Sync + 'static {
     /// What our record keeps of a spec: the spec, without what is too large to keep.
     fn remember(&self, spec: &Self::Spec) -> Self::Spec {
         spec.clone()
+    }
+    /// What happens to a thing that carries our mark, left the manifest, and is not on our record: our state was
+    /// lost, but not our ownership.
+    fn default_on_remove(&self, _id: &ResourceId) -> OnRemove {
+        OnRemove::Delete
     }
     /// How many steps of this system may run at once.
     fn parallel(&self) -> usize {

@@ -1,0 +1,318 @@
+//! Desired + observed + recorded in, plan out.
+//!
+//! Three passes: [`verdict`] says what happens to each resource, [`removal`] what happens to what left the manifest,
+//! and the drafts of the systems are put in order by [`crate::graph`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fraktalia_model::manifest::{OnRemove, Policy};
+use fraktalia_model::{Note, Notes, Outputs, ResourceId};
+
+use crate::Fingerprint;
+use crate::change::{Cause, Change, Delta, FieldChange, Verb};
+use crate::erase::{AnyObserved, AnyResource, AnySeen, AnyWork, DynSystem};
+use crate::graph::{self, Needs};
+use crate::plan::{Basis, FORMAT, Plan};
+use crate::record::{Record, Records};
+use crate::system::{Described, Owner};
+
+mod removal;
+mod verdict;
+
+/// One system, what is asked of it and what was seen of it.
+pub struct View<'a> {
+    /// The system.
+    pub system: &'a dyn DynSystem,
+    /// What the manifest asks for.
+    pub desired: Vec<AnyResource>,
+    /// What lives.
+    pub observed: AnyObserved,
+}
+
+/// What the person who plans asked for besides the manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only these resources, by id or by subject, with what they need; all when empty.
+    pub targets: BTreeSet<String>,
+    /// Whether more may be removed than the policy allows.
+    pub allow_removals: bool,
+}
+
+/// All that a plan depends on.
+pub struct Input<'a> {
+    /// The scope of ownership.
+    pub realm: &'a str,
+    /// Fingerprint of the manifest.
+    pub manifest: Fingerprint,
+    /// Limits.
+    pub policy: &'a Policy,
+    /// The systems.
+    pub systems: Vec<View<'a>>,
+    /// What is ours.
+    pub records: &'a Records,
+    /// Flags.
+    pub options: &'a Options,
+}
+
+/// What was decided about one resource.
+struct Decision {
+    system: usize,
+    verb: Verb,
+    want: Option<AnyResource>,
+    have: Option<AnySeen>,
+    on_remove: OnRemove,
+    fields: Vec<FieldChange>,
+    why: String,
+}
+
+type Decisions = BTreeMap<ResourceId, Decision>;
+
+/// Turns what is wanted and what is into what is to be done.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let mut notes = Notes::new();
+    for view in &input.systems {
+        notes.extend(view.observed.notes.iter().cloned());
+        notes.extend(view.system.lint(&view.desired));
+    }
+    let mut decisions = verdict::decide(input, &mut notes);
+    removal::decide(input, &mut decisions, &mut notes);
+    narrow(input, &mut decisions, &mut notes);
+
+    let drafts = input.systems.iter().enumerate().flat_map(|(index, view)| {
+        let work: Vec<AnyWork<'_>> = decisions
+            .iter()
+            .filter(|(_, decision)| decision.system == index && decision.verb != Verb::Keep)
+            .map(|(id, decision)| work(id, decision, input.records))
+            .collect();
+        if work.is_empty() {
+            Vec::new()
+        } else {
+            view.system.steps(&work)
+        }
+    });
+    let (steps, edges) =
+        graph::order(drafts.collect(), &needs(&decisions, input.records)).unwrap_or_else(|circle| {
+            notes.push(circle_note(&circle));
+            (Vec::new(), Vec::new())
+        });
+    notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
+    notes.dedup();
+    Plan {
+        realm: input.realm.into(),
+        basis: basis(input, &decisions),
+        changes: changes(input, &decisions),
+        steps,
+        edges,
+        notes,
+        records: records(input, &decisions),
+        forgotten: forgotten(input, &decisions),
+        strangers: strangers(&input.systems),
+    }
+}
+
+fn work<'a>(id: &'a ResourceId, decision: &'a Decision, records: &'a Records) -> AnyWork<'a> {
+    AnyWork {
+        id,
+        verb: decision.verb,
+        want: decision.want.as_ref(),
+        have: decision.have.as_ref(),
+        last: records.get(id),
+        fields: &decision.fields,
+        on_remove: decision.on_remove,
+    }
+}
+
+/// Leaves out what `--target` does not name or need.
+fn narrow(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
+    let targets = &input.options.targets;
+    if targets.is_empty() {
+        return;
+    }
+    let mut kept: BTreeSet<ResourceId> = BTreeSet::new();
+    let mut open: Vec<ResourceId> = decisions
+        .iter()
+        .filter(|(id, decision)| {
+            targets.contains(&id.to_string()) || targets.contains(subject(id, decision, input.records))
+        })
+        .map(|(id, _)| id.clone())
+        .collect();
+    for target in targets {
+        let hit = |id: &ResourceId| {
+            target == &id.to_string()
+                || decisions
+                    .get(id)
+                    .is_some_and(|d| subject(id, d, input.records) == target)
+        };
+        if !open.iter().any(hit) {
+            notes.push(
+                Note::error("plan.unknown-target", format!("`{target}` names nothing in this plan"))
+                    .hint("a target is a resource id such as matrix/room/lab, or the key of a fractal, room or network"),
+            );
+        }
+    }
+    while let Some(id) = open.pop() {
+        if let Some(want) = decisions.get(&id).and_then(|decision| decision.want.as_ref()) {
+            open.extend(
+                want.requires
+                    .iter()
+                    .cloned()
+                    .chain(want.spec.pending())
+                    .filter(|id| !kept.contains(id)),
+            );
+        }
+        kept.insert(id);
+    }
+    let before = decisions
+        .values()
+        .filter(|decision| decision.verb != Verb::Keep)
+        .count();
+    decisions.retain(|id, _| kept.contains(id));
+    let left_out = before
+        - decisions
+            .values()
+            .filter(|decision| decision.verb != Verb::Keep)
+            .count();
+    if left_out > 0 {
+        notes.push(Note::info(
+            "plan.targets",
+            format!("{left_out} changes are left out by --target"),
+        ));
+    }
+}
+
+fn subject<'a>(id: &'a ResourceId, decision: &'a Decision, records: &'a Records) -> &'a str {
+    match (&decision.want, records.get(id)) {
+        (Some(want), _) => &want.subject,
+        (None, Some(record)) => &record.subject,
+        (None, None) => id.name.split('/').next().unwrap_or(&id.name),
+    }
+}
+
+/// What each changed resource waits for.
+fn needs(decisions: &Decisions, records: &Records) -> BTreeMap<ResourceId, Needs> {
+    let mut needs: BTreeMap<ResourceId, Needs> = BTreeMap::new();
+    for (id, decision) in decisions
+        .iter()
+        .filter(|(_, decision)| decision.verb != Verb::Keep)
+    {
+        if let Some(want) = &decision.want {
+            let entry = needs.entry(id.clone()).or_default();
+            entry.outputs.extend(want.spec.pending());
+            entry.requires.extend(want.requires.iter().cloned());
+        }
+        // What stood on something that goes now has to go, or to move away, first.
+        for needed in records.get(id).into_iter().flat_map(|record| &record.requires) {
+            if decisions
+                .get(needed)
+                .is_some_and(|other| other.verb == Verb::Delete)
+            {
+                needs
+                    .entry(needed.clone())
+                    .or_default()
+                    .teardown
+                    .insert(id.clone());
+            }
+        }
+    }
+    needs
+}
+
+fn circle_note(circle: &[String]) -> Note {
+    Note::error(
+        "plan.circle",
+        format!("these steps wait for each other: {}", circle.join(" -> ")),
+    )
+    .hint("apply one part of the change first, with --target")
+}
+
+fn basis(input: &Input<'_>, decisions: &Decisions) -> Basis {
+    let mut touched = BTreeMap::new();
+    let mut touch = |id: &ResourceId| {
+        let seen = input.systems.iter().find_map(|view| view.observed.found.get(id));
+        touched.insert(id.clone(), seen.map(|seen| seen.fingerprint.clone()));
+    };
+    for (id, decision) in decisions
+        .iter()
+        .filter(|(_, decision)| decision.verb != Verb::Keep)
+    {
+        touch(id);
+        decision
+            .want
+            .iter()
+            .flat_map(|want| &want.requires)
+            .for_each(&mut touch);
+    }
+    Basis {
+        format: FORMAT,
+        manifest: input.manifest.clone(),
+        touched,
+    }
+}
+
+fn changes(input: &Input<'_>, decisions: &Decisions) -> Vec<Change> {
+    let mut changes: Vec<Change> = decisions
+        .iter()
+        .filter(|(_, decision)| decision.verb != Verb::Keep)
+        .map(|(id, decision)| {
+            let system = input.systems[decision.system].system;
+            let shown = match (&decision.want, &decision.have) {
+                (Some(want), _) => system.describe(want),
+                (None, Some(have)) => system.describe_seen(id, have),
+                (None, None) => Described::default(),
+            };
+            Change {
+                id: id.clone(),
+                subject: subject(id, decision, input.records).into(),
+                verb: decision.verb,
+                title: shown.title,
+                summary: shown.summary,
+                fields: decision.fields.clone(),
+                why: decision.why.clone(),
+            }
+        })
+        .collect();
+    changes.sort_by(|a, b| (&a.subject, &a.id).cmp(&(&b.subject, &b.id)));
+    changes
+}
+
+/// What our record is to say, where it does not say so already.
+fn records(input: &Input<'_>, decisions: &Decisions) -> Records {
+    let mut records = Records::new();
+    for (id, decision) in decisions {
+        let Some(want) = &decision.want else { continue };
+        let record = Record {
+            spec: input.systems[decision.system].system.remember(want),
+            requires: want.requires.clone(),
+            on_remove: want.on_remove,
+            subject: want.subject.clone(),
+        };
+        if input.records.get(id) != Some(&record) {
+            records.insert(id.clone(), record);
+        }
+    }
+    records
+}
+
+/// What our record no longer needs to name: it left the manifest, and is gone.
+fn forgotten(input: &Input<'_>, decisions: &Decisions) -> BTreeSet<ResourceId> {
+    let gone = |id: &ResourceId| {
+        input.systems.iter().any(|view| {
+            view.system.id() == id.system && view.observed.complete && !view.observed.found.contains_key(id)
+        })
+    };
+    let targeted = !input.options.targets.is_empty();
+    input
+        .records
+        .keys()
+        .filter(|id| !targeted && !decisions.contains_key(id) && gone(id))
+        .cloned()
+        .collect()
+}
+
+fn strangers(systems: &[View<'_>]) -> BTreeMap<String, usize> {
+    let mut strangers = BTreeMap::new();
+    for (kind, count) in systems.iter().flat_map(|view| &view.observed.strangers) {
+        *strangers.entry(kind.clone()).or_default() += count;
+    }
+    strangers
+}

@@ -1,0 +1,118 @@
+//! What happens to what is ours and left the manifest.
+
+use super::{
+    AnySeen, BTreeSet, Decision, Decisions, Input, Note, Notes, OnRemove, Owner, ResourceId, Verb, View,
+};
+
+/// Decides about all that is ours, was seen in a complete look, and is no longer asked for.
+pub(super) fn decide(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
+    let mut removals = 0;
+    for (index, view) in input.systems.iter().enumerate() {
+        let wanted: BTreeSet<&ResourceId> = view.desired.iter().map(|want| &want.id).collect();
+        let left = view
+            .observed
+            .found
+            .iter()
+            .filter(|(id, have)| !wanted.contains(id) && ours(input, id, have));
+        for (id, have) in left {
+            if !view.observed.complete {
+                notes.push(left_alone(id));
+                continue;
+            }
+            if input.policy.protect.contains(id) {
+                notes.push(protected(id));
+                continue;
+            }
+            let on_remove = meant(input, view, id);
+            let verb = if on_remove == OnRemove::Keep {
+                Verb::Forget
+            } else {
+                Verb::Delete
+            };
+            removals += usize::from(verb == Verb::Delete);
+            let decision = Decision {
+                system: index,
+                verb,
+                want: None,
+                have: Some(have.clone()),
+                on_remove,
+                fields: Vec::new(),
+                why: "left the manifest".into(),
+            };
+            decisions.insert(id.clone(), decision);
+        }
+    }
+    limit(input, removals, notes);
+    unreachable(input, notes);
+}
+
+fn ours(input: &Input<'_>, id: &ResourceId, have: &AnySeen) -> bool {
+    match have.owner {
+        Owner::Ours => true,
+        Owner::Unmarked => input.records.contains_key(id),
+        Owner::Foreign(_) => false,
+    }
+}
+
+fn meant(input: &Input<'_>, view: &View<'_>, id: &ResourceId) -> OnRemove {
+    input
+        .records
+        .get(id)
+        .map_or_else(|| view.system.default_on_remove(id), |record| record.on_remove)
+}
+
+fn limit(input: &Input<'_>, removals: usize, notes: &mut Notes) {
+    if let Some(limit) = input.policy.max_removals
+        && removals > limit
+        && !input.options.allow_removals
+    {
+        notes.push(
+            Note::error(
+                "policy.max-removals",
+                format!("this plan removes {removals} things; the policy allows {limit}"),
+            )
+            .hint("if that is meant, say --allow-removals"),
+        );
+    }
+}
+
+/// Things on record in a system that the manifest no longer names cannot even be looked at.
+fn unreachable(input: &Input<'_>, notes: &mut Notes) {
+    let systems: BTreeSet<_> = input.systems.iter().map(|view| view.system.id()).collect();
+    let lost: BTreeSet<_> = input
+        .records
+        .keys()
+        .map(|id| &id.system)
+        .filter(|id| !systems.contains(id))
+        .collect();
+    for system in lost {
+        let count = input.records.keys().filter(|id| &id.system == system).count();
+        notes.push(
+            Note::warning(
+                "plan.system-left",
+                format!("{system} left the manifest, but {count} things there are still ours"),
+            )
+            .hint("name it again, remove the things first, and only then the system"),
+        );
+    }
+}
+
+fn left_alone(id: &ResourceId) -> Note {
+    Note::warning(
+        "plan.incomplete",
+        format!(
+            "{id} left the manifest, but {} could not be read completely",
+            id.system
+        ),
+    )
+    .about(id)
+    .hint("it is left alone until a complete look")
+}
+
+fn protected(id: &ResourceId) -> Note {
+    Note::info(
+        "policy.protected",
+        format!("{id} left the manifest and stays: the policy protects it"),
+    )
+    .about(id)
+}
