@@ -1,11 +1,26 @@
 //! Runs a plan durably: journal, ledger, lock, applier, rollback, verification.
 //!
-//! Knows no outside system: those are behind [`provider::Provider`].
+//! Knows no outside system: those are behind [`provider::Provider`]. Never talks to a terminal: what happens is
+//! told as [`event::Event`]s.
 
+pub mod applier;
+pub mod clock;
+pub mod erase;
+pub mod event;
+pub mod journal;
+pub mod ledger;
+pub mod lock;
 pub mod paths;
 pub mod provider;
 pub mod secrets;
+pub mod session;
 
+pub use applier::{OnFailure, Stop};
+pub use erase::{Executor, Registry};
+pub use event::{Event, EventSink};
+pub use journal::{Outcome, Run};
+pub use lock::Lock;
 pub use paths::StatePaths;
-pub use provider::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+pub use provider::{Ask, Landed, ObserveError, Observed, Provider, StepCx, StepError};
 pub use secrets::{SecretError, Secrets};
+pub use session::{ApplyOptions, Ended, Look, Planned, Session, SessionError};

@@ -13,6 +13,19 @@ impl StatePaths {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
+    /// Makes the directories, readable for us alone.
+    ///
+    /// # Errors
+    /// When the file system says no.
+    pub fn create(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        for folder in
+            [self.root.clone(), self.journals(), self.root.join("backup"), self.secrets(), self.cache()]
+        {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        Ok(())
+    }
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -28,6 +41,10 @@ impl StatePaths {
     /// One file for each run.
     pub fn journals(&self) -> PathBuf {
         self.root.join("journal")
+    }
+    /// The journal of one run.
+    pub fn journal(&self, run: &str) -> PathBuf {
+        self.journals().join(format!("{run}.jsonl"))
     }
     /// Before-images of one run.
     pub fn backup(&self, run: &str) -> PathBuf {

@@ -99,19 +99,12 @@ pub enum StepError {
 impl StepError {
     /// The system said no.
     pub fn refused(what: impl Into<String>) -> Self {
-        Self::Refused {
-            what: what.into(),
-            hint: None,
-            source: None,
-        }
+        Self::Refused { what: what.into(), hint: None, source: None }
     }
 
     /// We never heard.
     pub fn in_doubt(what: impl Into<String>) -> Self {
-        Self::InDoubt {
-            what: what.into(),
-            source: None,
-        }
+        Self::InDoubt { what: what.into(), source: None }
     }
 
     /// With what to do next.
@@ -156,11 +149,7 @@ pub struct ObserveError {
 impl ObserveError {
     /// What could not be read, and why.
     pub fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            hint: None,
-            source: None,
-        }
+        Self { what: what.into(), hint: None, source: None }
     }
 
     /// With what to do next.

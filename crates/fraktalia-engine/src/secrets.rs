@@ -78,23 +78,20 @@ impl Secrets {
         let bytes = match source {
             SecretSource::File(file) => {
                 let path = self.path(file);
-                tokio::fs::read(&path)
-                    .await
-                    .map_err(|source| SecretError::File { path, source })?
+                tokio::fs::read(&path).await.map_err(|source| SecretError::File { path, source })?
             }
-            SecretSource::Env(name) => std::env::var(name)
-                .map_err(|_| SecretError::Env(name.clone()))?
-                .into_bytes(),
+            SecretSource::Env(name) => {
+                std::env::var(name).map_err(|_| SecretError::Env(name.clone()))?.into_bytes()
+            }
             SecretSource::Command(words) => self.run(words).await?,
         };
         usable(source, bytes)
     }
 
     async fn run(&self, words: &[String]) -> Result<Vec<u8>, SecretError> {
-        let (program, arguments) = words.split_first().ok_or(SecretError::Unusable {
-            from: "an empty command".into(),
-            what: "not there",
-        })?;
+        let (program, arguments) = words
+            .split_first()
+            .ok_or(SecretError::Unusable { from: "an empty command".into(), what: "not there" })?;
         let child = Command::new(program)
             .args(arguments)
             .current_dir(&self.base)
@@ -102,38 +99,21 @@ impl Secrets {
             .stderr(std::process::Stdio::null())
             .kill_on_drop(true)
             .output();
-        let failed = |status: String| SecretError::CommandFailed {
-            program: program.clone(),
-            status,
-        };
+        let failed = |status: String| SecretError::CommandFailed { program: program.clone(), status };
         let output = tokio::time::timeout(COMMAND_DEADLINE, child)
             .await
             .map_err(|_| failed(format!("no answer within {} s", COMMAND_DEADLINE.as_secs())))?
-            .map_err(|source| SecretError::Command {
-                program: program.clone(),
-                source,
-            })?;
-        if output.status.success() {
-            Ok(output.stdout)
-        } else {
-            Err(failed(output.status.to_string()))
-        }
+            .map_err(|source| SecretError::Command { program: program.clone(), source })?;
+        if output.status.success() { Ok(output.stdout) } else { Err(failed(output.status.to_string())) }
     }
 }
 
 fn usable(source: &SecretSource, bytes: Vec<u8>) -> Result<SecretText, SecretError> {
-    let unusable = |what| SecretError::Unusable {
-        from: source.to_string(),
-        what,
-    };
+    let unusable = |what| SecretError::Unusable { from: source.to_string(), what };
     if bytes.len() > MAX_BYTES {
         return Err(unusable("longer than 64 KiB"));
     }
     let text = String::from_utf8(bytes).map_err(|_| unusable("not UTF-8 text"))?;
     let text = text.trim_end_matches(['\n', '\r']);
-    if text.is_empty() {
-        Err(unusable("empty"))
-    } else {
-        Ok(SecretText::new(text))
-    }
+    if text.is_empty() { Err(unusable("empty")) } else { Ok(SecretText::new(text)) }
 }

@@ -69,11 +69,7 @@ pub struct ResourceId {
 impl ResourceId {
     /// The resource `kind/name` of `system`.
     pub fn new(system: SystemId, kind: &str, name: impl Into<Name>) -> Self {
-        Self {
-            system,
-            kind: kind.into(),
-            name: name.into(),
-        }
+        Self { system, kind: kind.into(), name: name.into() }
     }
 }
 

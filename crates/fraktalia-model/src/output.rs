@@ -83,10 +83,7 @@ impl Outputs {
 
     /// Records an output.
     pub fn set<T: OutputType>(&mut self, id: &ResourceId, value: &T) {
-        self.0
-            .entry(id.clone())
-            .or_default()
-            .insert(T::KIND.into(), value.as_text().into());
+        self.0.entry(id.clone()).or_default().insert(T::KIND.into(), value.as_text().into());
     }
 
     /// The output of kind `T` of `id`, if it is known.
@@ -125,9 +122,7 @@ impl Outputs {
     /// Resource, kind and value of each output, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&ResourceId, &str, &str)> {
         self.0.iter().flat_map(|(id, kinds)| {
-            kinds
-                .iter()
-                .map(move |(kind, value)| (id, kind.as_str(), value.as_str()))
+            kinds.iter().map(move |(kind, value)| (id, kind.as_str(), value.as_str()))
         })
     }
 }
@@ -142,9 +137,6 @@ pub struct Unresolved {
 
 impl Unresolved {
     fn of<T: OutputType>(after: &Ref<T>) -> Self {
-        Self {
-            of: after.of.clone(),
-            kind: T::KIND,
-        }
+        Self { of: after.of.clone(), kind: T::KIND }
     }
 }

@@ -63,10 +63,7 @@ mod tests {
     #[test]
     fn a_secret_cannot_be_printed() {
         let secret = SecretText::new("hunter2");
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "(secret) (secret) Some((secret))"
-        );
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "(secret) (secret) Some((secret))");
         assert_eq!(secret.expose(), "hunter2");
     }
 }

@@ -20,10 +20,7 @@ pub struct Ref<T> {
 impl<T: OutputType> Ref<T> {
     /// The output of kind `T` of `of`.
     pub fn to(of: ResourceId) -> Self {
-        Self {
-            of,
-            output: PhantomData,
-        }
+        Self { of, output: PhantomData }
     }
 }
 

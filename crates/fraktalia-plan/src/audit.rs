@@ -39,10 +39,7 @@ fn numbering(plan: &Plan, findings: &mut Vec<String>) {
 fn edges(plan: &Plan, findings: &mut Vec<String>) {
     for edge in &plan.edges {
         if edge.from >= edge.to || plan.step(edge.from).is_none() || plan.step(edge.to).is_none() {
-            findings.push(format!(
-                "the edge {} -> {} does not lead forward",
-                edge.from, edge.to
-            ));
+            findings.push(format!("the edge {} -> {} does not lead forward", edge.from, edge.to));
         }
     }
 }
@@ -51,21 +48,16 @@ fn irreversible_last(plan: &Plan, findings: &mut Vec<String>) {
     for edge in &plan.edges {
         let irreversible = |id: StepId| plan.step(id).is_some_and(|step| step.impact.is_irreversible());
         if irreversible(edge.from) && !irreversible(edge.to) {
-            findings.push(format!(
-                "step {} waits for step {}, which cannot be taken back",
-                edge.to, edge.from
-            ));
+            findings
+                .push(format!("step {} waits for step {}, which cannot be taken back", edge.to, edge.from));
         }
     }
 }
 
 /// Every step serves a change, and every change that needs an effect has one.
 fn coverage(plan: &Plan, findings: &mut Vec<String>) {
-    let changed: BTreeMap<&ResourceId, Verb> = plan
-        .changes
-        .iter()
-        .map(|change| (&change.id, change.verb))
-        .collect();
+    let changed: BTreeMap<&ResourceId, Verb> =
+        plan.changes.iter().map(|change| (&change.id, change.verb)).collect();
     let realised: BTreeSet<&ResourceId> = plan.steps.iter().flat_map(|step| &step.realises).collect();
     for id in &realised {
         if !changed.contains_key(id) {
@@ -97,15 +89,10 @@ fn late_values(plan: &Plan, findings: &mut Vec<String>) {
         collect_after(&step.op.body, &mut waits_for);
         for id in waits_for {
             let made = makers.get(&id).is_some_and(|makers| {
-                makers
-                    .iter()
-                    .any(|&maker| maker == step.id || before.contains(&(maker, step.id)))
+                makers.iter().any(|&maker| maker == step.id || before.contains(&(maker, step.id)))
             });
             if !made {
-                findings.push(format!(
-                    "step {} uses what {id} yields, but does not wait for it",
-                    step.id
-                ));
+                findings.push(format!("step {} uses what {id} yields, but does not wait for it", step.id));
             }
         }
     }

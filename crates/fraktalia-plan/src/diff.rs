@@ -71,10 +71,7 @@ mod tests {
 
     #[test]
     fn a_field_that_nobody_asks_for_never_differs() {
-        assert_eq!(
-            optional::<String>("topic", None, Some(&"x".to_owned()), None),
-            None
-        );
+        assert_eq!(optional::<String>("topic", None, Some(&"x".to_owned()), None), None);
     }
 
     #[test]

@@ -59,22 +59,8 @@ pub struct AnyResource {
 
 impl AnyResource {
     fn of<S: Spec>(resource: Resource<S>) -> Self {
-        let Resource {
-            id,
-            spec,
-            subject,
-            requires,
-            on_remove,
-            at,
-        } = resource;
-        Self {
-            id,
-            spec: Arc::new(spec),
-            subject,
-            requires,
-            on_remove,
-            at,
-        }
+        let Resource { id, spec, subject, requires, on_remove, at } = resource;
+        Self { id, spec: Arc::new(spec), subject, requires, on_remove, at }
     }
 
     /// The resource as its own system knows it; `None` when it belongs to another.
@@ -102,11 +88,7 @@ pub struct AnySeen {
 
 impl AnySeen {
     fn of<T: Data>(seen: Seen<T>) -> Self {
-        Self {
-            owner: seen.owner.clone(),
-            fingerprint: seen_fingerprint(&seen),
-            seen: Arc::new(seen),
-        }
+        Self { owner: seen.owner.clone(), fingerprint: seen_fingerprint(&seen), seen: Arc::new(seen) }
     }
 
     fn typed<T: Data>(&self) -> Option<&Seen<T>> {
@@ -133,26 +115,9 @@ pub struct AnyObserved {
 
 impl<T: Data> From<Observed<T>> for AnyObserved {
     fn from(observed: Observed<T>) -> Self {
-        let Observed {
-            found,
-            outputs,
-            complete,
-            strangers,
-            how,
-            notes,
-        } = observed;
-        let found = found
-            .into_iter()
-            .map(|(id, seen)| (id, AnySeen::of(seen)))
-            .collect();
-        Self {
-            found,
-            outputs,
-            complete,
-            strangers,
-            how,
-            notes,
-        }
+        let Observed { found, outputs, complete, strangers, how, notes } = observed;
+        let found = found.into_iter().map(|(id, seen)| (id, AnySeen::of(seen))).collect();
+        Self { found, outputs, complete, strangers, how, notes }
     }
 }
 
@@ -219,10 +184,7 @@ impl<S: System> DynSystem for S {
         System::parallel(self)
     }
     fn lower(&self, manifest: &Manifest) -> Result<Vec<AnyResource>, Notes> {
-        Ok(System::lower(self, manifest)?
-            .into_iter()
-            .map(AnyResource::of)
-            .collect())
+        Ok(System::lower(self, manifest)?.into_iter().map(AnyResource::of).collect())
     }
     fn describe(&self, want: &AnyResource) -> Described {
         System::describe(self, want.spec.as_any().downcast_ref::<S::Spec>().expect(OWN))
@@ -232,23 +194,14 @@ impl<S: System> DynSystem for S {
     }
     fn diff(&self, want: &AnyResource, have: &AnySeen, last: Option<&Record>, known: &Outputs) -> Delta {
         let last = last.and_then(|record| last_spec::<S>(record, known));
-        System::diff(
-            self,
-            &want.typed().expect(OWN),
-            have.typed().expect(OWN),
-            last.as_ref(),
-        )
+        System::diff(self, &want.typed().expect(OWN), have.typed().expect(OWN), last.as_ref())
     }
     fn steps(&self, work: &[AnyWork<'_>]) -> Vec<StepDraft<Sealed>> {
         let none = Outputs::new();
-        let wants: Vec<Option<Resource<S::Spec>>> = work
-            .iter()
-            .map(|item| item.want.map(|want| want.typed().expect(OWN)))
-            .collect();
-        let lasts: Vec<Option<S::Spec>> = work
-            .iter()
-            .map(|item| item.last.and_then(|last| last_spec::<S>(last, &none)))
-            .collect();
+        let wants: Vec<Option<Resource<S::Spec>>> =
+            work.iter().map(|item| item.want.map(|want| want.typed().expect(OWN))).collect();
+        let lasts: Vec<Option<S::Spec>> =
+            work.iter().map(|item| item.last.and_then(|last| last_spec::<S>(last, &none))).collect();
         let typed: Vec<Work<'_, S>> = work
             .iter()
             .zip(wants.iter().zip(&lasts))
@@ -262,10 +215,7 @@ impl<S: System> DynSystem for S {
                 on_remove: item.on_remove,
             })
             .collect();
-        System::steps(self, &typed)
-            .into_iter()
-            .map(|draft| seal(self, draft))
-            .collect()
+        System::steps(self, &typed).into_iter().map(|draft| seal(self, draft)).collect()
     }
     fn lint(&self, desired: &[AnyResource]) -> Notes {
         let typed: Vec<_> = desired.iter().map(|want| want.typed().expect(OWN)).collect();
@@ -297,23 +247,9 @@ fn last_spec<S: System>(record: &Record, known: &Outputs) -> Option<S::Spec> {
 }
 
 fn seal<S: System>(system: &S, draft: StepDraft<S::Op>) -> StepDraft<Sealed> {
-    let StepDraft {
-        realises,
-        op,
-        impact,
-        title,
-    } = draft;
-    let op = Sealed {
-        system: System::id(system),
-        format: S::FORMAT,
-        body: json(&op),
-    };
-    StepDraft {
-        realises,
-        op,
-        impact,
-        title,
-    }
+    let StepDraft { realises, op, impact, title } = draft;
+    let op = Sealed { system: System::id(system), format: S::FORMAT, body: json(&op) };
+    StepDraft { realises, op, impact, title }
 }
 
 fn json<T: Data>(data: &T) -> Json {

@@ -35,37 +35,19 @@ pub fn order(
         position[draft] = id;
     }
     let mut drafts: Vec<Option<StepDraft<Sealed>>> = drafts.into_iter().map(Some).collect();
-    let steps = (1..)
-        .zip(&order)
-        .filter_map(|(id, &at)| drafts[at].take().map(|draft| step(id, draft)))
-        .collect();
+    let steps =
+        (1..).zip(&order).filter_map(|(id, &at)| drafts[at].take().map(|draft| step(id, draft))).collect();
     let mut edges: Vec<Edge> = edges
         .into_iter()
-        .map(|((from, to), why)| Edge {
-            from: position[from],
-            to: position[to],
-            why,
-        })
+        .map(|((from, to), why)| Edge { from: position[from], to: position[to], why })
         .collect();
     edges.sort();
     Ok((steps, edges))
 }
 
 fn step(id: StepId, draft: StepDraft<Sealed>) -> Step {
-    let StepDraft {
-        realises,
-        op,
-        impact,
-        title,
-    } = draft;
-    Step {
-        id,
-        system: op.system.clone(),
-        title,
-        realises,
-        op,
-        impact,
-    }
+    let StepDraft { realises, op, impact, title } = draft;
+    Step { id, system: op.system.clone(), title, realises, op, impact }
 }
 
 /// Which draft waits for which, by index. One reason is kept for each pair: the first and strongest.
@@ -115,10 +97,8 @@ fn topological(
         next[from].push(to);
     }
     let rank = |index: usize| (drafts[index].impact.is_irreversible(), index);
-    let mut ready: BTreeSet<(bool, usize)> = (0..drafts.len())
-        .filter(|&index| waiting[index] == 0)
-        .map(rank)
-        .collect();
+    let mut ready: BTreeSet<(bool, usize)> =
+        (0..drafts.len()).filter(|&index| waiting[index] == 0).map(rank).collect();
     let mut order = Vec::with_capacity(drafts.len());
     while let Some((_, index)) = ready.pop_first() {
         order.push(index);
@@ -129,11 +109,7 @@ fn topological(
             }
         }
     }
-    if order.len() == drafts.len() {
-        Ok(order)
-    } else {
-        Err(circle(drafts, edges))
-    }
+    if order.len() == drafts.len() { Ok(order) } else { Err(circle(drafts, edges)) }
 }
 
 /// The titles along one circle, the first one again at the end.
@@ -143,10 +119,7 @@ fn circle(drafts: &[StepDraft<Sealed>], edges: &BTreeMap<(usize, usize), Why>) -
     for &(from, to) in edges.keys() {
         graph.add_edge(nodes[from], nodes[to], ());
     }
-    let Some(component) = tarjan_scc(&graph)
-        .into_iter()
-        .find(|component| component.len() > 1)
-    else {
+    let Some(component) = tarjan_scc(&graph).into_iter().find(|component| component.len() > 1) else {
         return Vec::new();
     };
     let inside: BTreeSet<NodeIndex> = component.iter().copied().collect();
@@ -162,9 +135,7 @@ fn circle(drafts: &[StepDraft<Sealed>], edges: &BTreeMap<(usize, usize), Why>) -
             break;
         }
     }
-    path.into_iter()
-        .map(|node| drafts[graph[node]].title.clone())
-        .collect()
+    path.into_iter().map(|node| drafts[graph[node]].title.clone()).collect()
 }
 
 /// Step ids in waves: each wave could run at once when the ones before it are done. Steps that cannot be taken
@@ -178,21 +149,9 @@ pub fn waves(steps: &[Step], edges: &[Edge]) -> Vec<Vec<StepId>> {
     let mut deepest = 0;
     // Steps stand in an order in which they could run, irreversible ones last: one pass is enough.
     for irreversible in [false, true] {
-        let floor = if irreversible && !depth.is_empty() {
-            deepest + 1
-        } else {
-            0
-        };
-        for step in steps
-            .iter()
-            .filter(|step| step.impact.is_irreversible() == irreversible)
-        {
-            let above = before
-                .get(&step.id)
-                .into_iter()
-                .flatten()
-                .filter_map(|id| depth.get(id))
-                .max();
+        let floor = if irreversible && !depth.is_empty() { deepest + 1 } else { 0 };
+        for step in steps.iter().filter(|step| step.impact.is_irreversible() == irreversible) {
+            let above = before.get(&step.id).into_iter().flatten().filter_map(|id| depth.get(id)).max();
             let at = above.map_or(0, |above| above + 1).max(floor);
             depth.insert(step.id, at);
             deepest = deepest.max(at);

@@ -84,11 +84,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
             .filter(|(_, decision)| decision.system == index && decision.verb != Verb::Keep)
             .map(|(id, decision)| work(id, decision, input.records))
             .collect();
-        if work.is_empty() {
-            Vec::new()
-        } else {
-            view.system.steps(&work)
-        }
+        if work.is_empty() { Vec::new() } else { view.system.steps(&work) }
     });
     let (steps, edges) =
         graph::order(drafts.collect(), &needs(&decisions, input.records)).unwrap_or_else(|circle| {
@@ -139,9 +135,7 @@ fn narrow(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
     for target in targets {
         let hit = |id: &ResourceId| {
             target == &id.to_string()
-                || decisions
-                    .get(id)
-                    .is_some_and(|d| subject(id, d, input.records) == target)
+                || decisions.get(id).is_some_and(|d| subject(id, d, input.records) == target)
         };
         if !open.iter().any(hit) {
             notes.push(
@@ -153,30 +147,16 @@ fn narrow(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
     while let Some(id) = open.pop() {
         if let Some(want) = decisions.get(&id).and_then(|decision| decision.want.as_ref()) {
             open.extend(
-                want.requires
-                    .iter()
-                    .cloned()
-                    .chain(want.spec.pending())
-                    .filter(|id| !kept.contains(id)),
+                want.requires.iter().cloned().chain(want.spec.pending()).filter(|id| !kept.contains(id)),
             );
         }
         kept.insert(id);
     }
-    let before = decisions
-        .values()
-        .filter(|decision| decision.verb != Verb::Keep)
-        .count();
+    let before = decisions.values().filter(|decision| decision.verb != Verb::Keep).count();
     decisions.retain(|id, _| kept.contains(id));
-    let left_out = before
-        - decisions
-            .values()
-            .filter(|decision| decision.verb != Verb::Keep)
-            .count();
+    let left_out = before - decisions.values().filter(|decision| decision.verb != Verb::Keep).count();
     if left_out > 0 {
-        notes.push(Note::info(
-            "plan.targets",
-            format!("{left_out} changes are left out by --target"),
-        ));
+        notes.push(Note::info("plan.targets", format!("{left_out} changes are left out by --target")));
     }
 }
 
@@ -191,10 +171,7 @@ fn subject<'a>(id: &'a ResourceId, decision: &'a Decision, records: &'a Records)
 /// What each changed resource waits for.
 fn needs(decisions: &Decisions, records: &Records) -> BTreeMap<ResourceId, Needs> {
     let mut needs: BTreeMap<ResourceId, Needs> = BTreeMap::new();
-    for (id, decision) in decisions
-        .iter()
-        .filter(|(_, decision)| decision.verb != Verb::Keep)
-    {
+    for (id, decision) in decisions.iter().filter(|(_, decision)| decision.verb != Verb::Keep) {
         if let Some(want) = &decision.want {
             let entry = needs.entry(id.clone()).or_default();
             entry.outputs.extend(want.spec.pending());
@@ -202,15 +179,8 @@ fn needs(decisions: &Decisions, records: &Records) -> BTreeMap<ResourceId, Needs
         }
         // What stood on something that goes now has to go, or to move away, first.
         for needed in records.get(id).into_iter().flat_map(|record| &record.requires) {
-            if decisions
-                .get(needed)
-                .is_some_and(|other| other.verb == Verb::Delete)
-            {
-                needs
-                    .entry(needed.clone())
-                    .or_default()
-                    .teardown
-                    .insert(id.clone());
+            if decisions.get(needed).is_some_and(|other| other.verb == Verb::Delete) {
+                needs.entry(needed.clone()).or_default().teardown.insert(id.clone());
             }
         }
     }
@@ -218,11 +188,8 @@ fn needs(decisions: &Decisions, records: &Records) -> BTreeMap<ResourceId, Needs
 }
 
 fn circle_note(circle: &[String]) -> Note {
-    Note::error(
-        "plan.circle",
-        format!("these steps wait for each other: {}", circle.join(" -> ")),
-    )
-    .hint("apply one part of the change first, with --target")
+    Note::error("plan.circle", format!("these steps wait for each other: {}", circle.join(" -> ")))
+        .hint("apply one part of the change first, with --target")
 }
 
 fn basis(input: &Input<'_>, decisions: &Decisions) -> Basis {
@@ -231,22 +198,11 @@ fn basis(input: &Input<'_>, decisions: &Decisions) -> Basis {
         let seen = input.systems.iter().find_map(|view| view.observed.found.get(id));
         touched.insert(id.clone(), seen.map(|seen| seen.fingerprint.clone()));
     };
-    for (id, decision) in decisions
-        .iter()
-        .filter(|(_, decision)| decision.verb != Verb::Keep)
-    {
+    for (id, decision) in decisions.iter().filter(|(_, decision)| decision.verb != Verb::Keep) {
         touch(id);
-        decision
-            .want
-            .iter()
-            .flat_map(|want| &want.requires)
-            .for_each(&mut touch);
+        decision.want.iter().flat_map(|want| &want.requires).for_each(&mut touch);
     }
-    Basis {
-        format: FORMAT,
-        manifest: input.manifest.clone(),
-        touched,
-    }
+    Basis { format: FORMAT, manifest: input.manifest.clone(), touched }
 }
 
 fn changes(input: &Input<'_>, decisions: &Decisions) -> Vec<Change> {
@@ -301,12 +257,7 @@ fn forgotten(input: &Input<'_>, decisions: &Decisions) -> BTreeSet<ResourceId> {
         })
     };
     let targeted = !input.options.targets.is_empty();
-    input
-        .records
-        .keys()
-        .filter(|id| !targeted && !decisions.contains_key(id) && gone(id))
-        .cloned()
-        .collect()
+    input.records.keys().filter(|id| !targeted && !decisions.contains_key(id) && gone(id)).cloned().collect()
 }
 
 fn strangers(systems: &[View<'_>]) -> BTreeMap<String, usize> {

@@ -9,11 +9,8 @@ pub(super) fn decide(input: &Input<'_>, decisions: &mut Decisions, notes: &mut N
     let mut removals = 0;
     for (index, view) in input.systems.iter().enumerate() {
         let wanted: BTreeSet<&ResourceId> = view.desired.iter().map(|want| &want.id).collect();
-        let left = view
-            .observed
-            .found
-            .iter()
-            .filter(|(id, have)| !wanted.contains(id) && ours(input, id, have));
+        let left =
+            view.observed.found.iter().filter(|(id, have)| !wanted.contains(id) && ours(input, id, have));
         for (id, have) in left {
             if !view.observed.complete {
                 notes.push(left_alone(id));
@@ -24,11 +21,7 @@ pub(super) fn decide(input: &Input<'_>, decisions: &mut Decisions, notes: &mut N
                 continue;
             }
             let on_remove = meant(input, view, id);
-            let verb = if on_remove == OnRemove::Keep {
-                Verb::Forget
-            } else {
-                Verb::Delete
-            };
+            let verb = if on_remove == OnRemove::Keep { Verb::Forget } else { Verb::Delete };
             removals += usize::from(verb == Verb::Delete);
             let decision = Decision {
                 system: index,
@@ -55,10 +48,7 @@ fn ours(input: &Input<'_>, id: &ResourceId, have: &AnySeen) -> bool {
 }
 
 fn meant(input: &Input<'_>, view: &View<'_>, id: &ResourceId) -> OnRemove {
-    input
-        .records
-        .get(id)
-        .map_or_else(|| view.system.default_on_remove(id), |record| record.on_remove)
+    input.records.get(id).map_or_else(|| view.system.default_on_remove(id), |record| record.on_remove)
 }
 
 fn limit(input: &Input<'_>, removals: usize, notes: &mut Notes) {
@@ -79,12 +69,8 @@ fn limit(input: &Input<'_>, removals: usize, notes: &mut Notes) {
 /// Things on record in a system that the manifest no longer names cannot even be looked at.
 fn unreachable(input: &Input<'_>, notes: &mut Notes) {
     let systems: BTreeSet<_> = input.systems.iter().map(|view| view.system.id()).collect();
-    let lost: BTreeSet<_> = input
-        .records
-        .keys()
-        .map(|id| &id.system)
-        .filter(|id| !systems.contains(id))
-        .collect();
+    let lost: BTreeSet<_> =
+        input.records.keys().map(|id| &id.system).filter(|id| !systems.contains(id)).collect();
     for system in lost {
         let count = input.records.keys().filter(|id| &id.system == system).count();
         notes.push(
@@ -100,19 +86,13 @@ fn unreachable(input: &Input<'_>, notes: &mut Notes) {
 fn left_alone(id: &ResourceId) -> Note {
     Note::warning(
         "plan.incomplete",
-        format!(
-            "{id} left the manifest, but {} could not be read completely",
-            id.system
-        ),
+        format!("{id} left the manifest, but {} could not be read completely", id.system),
     )
     .about(id)
     .hint("it is left alone until a complete look")
 }
 
 fn protected(id: &ResourceId) -> Note {
-    Note::info(
-        "policy.protected",
-        format!("{id} left the manifest and stays: the policy protects it"),
-    )
-    .about(id)
+    Note::info("policy.protected", format!("{id} left the manifest and stays: the policy protects it"))
+        .about(id)
 }

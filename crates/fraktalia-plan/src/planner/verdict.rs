@@ -80,14 +80,9 @@ fn verdict(
     let ours = have.owner == Owner::Ours || record.is_some();
     match (ours, delta.is_empty()) {
         (true, true) => keep(system, want, have),
-        (false, true) => decision(
-            system,
-            Verb::Adopt,
-            want,
-            have,
-            Delta::default(),
-            "is there and as wanted",
-        ),
+        (false, true) => {
+            decision(system, Verb::Adopt, want, have, Delta::default(), "is there and as wanted")
+        }
         (true, false) => change(system, want, have, delta),
         (false, false) => {
             notes.push(in_the_way(&want, &delta));
@@ -104,10 +99,7 @@ fn missing(input: &Input<'_>, system: usize, want: AnyResource, notes: &mut Note
         notes.push(
             Note::error(
                 "plan.incomplete",
-                format!(
-                    "{} was not seen, but {} could not be read completely",
-                    want.id, want.id.system
-                ),
+                format!("{} was not seen, but {} could not be read completely", want.id, want.id.system),
             )
             .about(&want.id)
             .hint(
@@ -116,11 +108,8 @@ fn missing(input: &Input<'_>, system: usize, want: AnyResource, notes: &mut Note
         );
         Verb::Keep
     };
-    let why = if input.records.contains_key(&want.id) {
-        "was removed by hand"
-    } else {
-        "new in the manifest"
-    };
+    let why =
+        if input.records.contains_key(&want.id) { "was removed by hand" } else { "new in the manifest" };
     Decision {
         system,
         verb,
@@ -174,16 +163,10 @@ fn decision(
 }
 
 fn foreign(want: &AnyResource, who: &str) -> Note {
-    Note::error(
-        "plan.not-ours",
-        format!("{} is there already and is {who}", want.id),
-    )
-    .about(&want.id)
-    .at(&want.at)
-    .hint(format!(
-        "choose another name, or take it over with `fraktalia adopt {}`",
-        want.id
-    ))
+    Note::error("plan.not-ours", format!("{} is there already and is {who}", want.id))
+        .about(&want.id)
+        .at(&want.at)
+        .hint(format!("choose another name, or take it over with `fraktalia adopt {}`", want.id))
 }
 
 fn in_the_way(want: &AnyResource, delta: &Delta) -> Note {

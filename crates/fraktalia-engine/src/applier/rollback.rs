@@ -1,0 +1,117 @@
+//! Takes back what was, or may have been, done: the same graph, walked backwards.
+
+use std::time::Duration;
+
+use fraktalia_plan::{Sealed, Step, StepId};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::{Applier, Direction, Frontier, Stop, chain};
+use crate::event::Event;
+use crate::journal::{JournalError, Mark};
+use crate::provider::StepError;
+
+/// How long to wait before each further try, when the answer to a revert got lost.
+const TRY_AGAIN: [Duration; 4] =
+    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
+
+/// How a rollback ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Backward {
+    /// Everything is as it was.
+    Done,
+    /// Some steps could not be taken back, or what they stand on could not.
+    Incomplete,
+    /// Somebody asked to stop at once.
+    Stopped,
+}
+
+impl Applier<'_> {
+    /// Takes back all steps that were begun. A step that cannot be taken back keeps no other from it.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: then nothing more is done.
+    pub async fn backward(&self, why: &str) -> Result<Backward, JournalError> {
+        let (steps, mut frontier, undos) = self.with_run(|run| {
+            let plan = &run.header.plan;
+            let frontier = Frontier::new(&plan.steps, &plan.edges, Direction::Backward, |id| self.limit(id));
+            let undos: Vec<Option<Sealed>> =
+                run.statuses.iter().map(|status| status.undo().cloned()).collect();
+            (plan.steps.clone(), frontier, undos)
+        });
+        for (step, _) in steps.iter().zip(&undos).filter(|(_, undo)| undo.is_none()) {
+            frontier.skip(step.id);
+        }
+        let count = undos.iter().flatten().count();
+        self.emit(&Event::RollingBack { steps: count, why: why.into() });
+        let mut running = FuturesUnordered::new();
+        let mut asked = self.around.stop.clone();
+        let mut complete = true;
+        while *asked.borrow() != Stop::Now {
+            while let Some(id) = frontier.next() {
+                let index = id as usize - 1;
+                if let Some(undo) = &undos[index] {
+                    running.push(self.undo(&steps[index], undo));
+                }
+            }
+            if running.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some(end) = running.next() => {
+                    let (id, undone) = end?;
+                    complete &= undone;
+                    frontier.done(id);
+                }
+                Ok(()) = asked.changed() => {}
+            }
+        }
+        Ok(match frontier.is_done() {
+            false => Backward::Stopped,
+            true if complete => Backward::Done,
+            true => Backward::Incomplete,
+        })
+    }
+
+    /// Whether one step was taken back.
+    async fn undo(&self, step: &Step, undo: &Sealed) -> Result<(StepId, bool), JournalError> {
+        self.mark(step.id, Mark::Undoing).await?;
+        let by_hand = || {
+            self.around
+                .registry
+                .get(&step.system)
+                .map(|system| system.by_hand(&step.op, undo))
+                .unwrap_or_default()
+        };
+        match self.revert(step, undo).await {
+            Ok(()) => {
+                self.mark(step.id, Mark::Undone).await?;
+                self.emit(&Event::Undone { step: step.id, title: step.title.clone() });
+                Ok((step.id, true))
+            }
+            Err(error) => {
+                let why = chain(&error);
+                self.mark(step.id, Mark::Stuck { why: why.clone() }).await?;
+                self.emit(&Event::Stuck { step: step.id, why, by_hand: by_hand() });
+                Ok((step.id, false))
+            }
+        }
+    }
+
+    async fn revert(&self, step: &Step, undo: &Sealed) -> Result<(), StepError> {
+        let Some(system) = self.around.registry.get(&step.system) else {
+            return Err(StepError::refused(format!("{} is not in the manifest any more", step.system)));
+        };
+        let known = self.known_to(step.id);
+        let cx = self.context(step.id, &known);
+        let mut answer = system.revert(&step.op, undo, &cx).await;
+        for pause in TRY_AGAIN {
+            if !matches!(answer, Err(StepError::InDoubt { .. })) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            answer = system.revert(&step.op, undo, &cx).await;
+        }
+        answer
+    }
+}

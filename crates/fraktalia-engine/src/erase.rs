@@ -1,0 +1,139 @@
+//! Forgets the types of a provider, so that the engine can hold several.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fraktalia_model::{Data, Outputs, ResourceId, SystemId};
+use fraktalia_plan::erase::{AnyObserved, AnyResource, DynSystem};
+use fraktalia_plan::{Record, Sealed, System};
+
+use crate::paths::StatePaths;
+use crate::provider::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+use crate::secrets::Secrets;
+
+/// An [`Ask`] of any system.
+pub struct AnyAsk<'a> {
+    /// See [`Ask`], as for all fields here.
+    pub realm: &'a str,
+    /// What the manifest asks for.
+    pub wanted: &'a [AnyResource],
+    /// What our record says is ours in this system.
+    pub owned: &'a BTreeMap<ResourceId, Record>,
+    /// Believe no cache.
+    pub refresh: bool,
+    /// Where our own files live.
+    pub paths: &'a StatePaths,
+    /// Finds the text of a secret.
+    pub secrets: &'a Secrets,
+}
+
+/// A [`Provider`] whose types are forgotten. See there for what each call means.
+#[async_trait]
+pub trait Executor: DynSystem {
+    /// See [`Provider::observe`].
+    async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError>;
+    /// See [`Provider::prepare`].
+    async fn prepare(&self, op: &Sealed, cx: &StepCx<'_>) -> Result<Sealed, StepError>;
+    /// See [`Provider::perform`].
+    async fn perform(&self, op: &Sealed, cx: &StepCx<'_>) -> Result<Outputs, StepError>;
+    /// See [`Provider::landed`].
+    async fn landed(&self, op: &Sealed, undo: &Sealed, cx: &StepCx<'_>) -> Result<Landed, StepError>;
+    /// See [`Provider::revert`].
+    async fn revert(&self, op: &Sealed, undo: &Sealed, cx: &StepCx<'_>) -> Result<(), StepError>;
+    /// See [`Provider::by_hand`].
+    fn by_hand(&self, op: &Sealed, undo: &Sealed) -> Vec<String>;
+}
+
+#[async_trait]
+impl<P: Provider> Executor for P {
+    async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError> {
+        let wanted: Vec<_> = ask.wanted.iter().filter_map(AnyResource::typed).collect();
+        let ask = Ask {
+            realm: ask.realm,
+            wanted: &wanted,
+            owned: ask.owned,
+            refresh: ask.refresh,
+            paths: ask.paths,
+            secrets: ask.secrets,
+        };
+        Ok(Provider::observe(self, &ask).await?.into())
+    }
+    async fn prepare(&self, op: &Sealed, cx: &StepCx<'_>) -> Result<Sealed, StepError> {
+        let undo = Provider::prepare(self, &open::<P, _>(self, op)?, cx).await?;
+        seal(self, &undo)
+    }
+    async fn perform(&self, op: &Sealed, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
+        Provider::perform(self, &open::<P, _>(self, op)?, cx).await
+    }
+    async fn landed(&self, op: &Sealed, undo: &Sealed, cx: &StepCx<'_>) -> Result<Landed, StepError> {
+        Provider::landed(self, &open::<P, _>(self, op)?, &open::<P, _>(self, undo)?, cx).await
+    }
+    async fn revert(&self, op: &Sealed, undo: &Sealed, cx: &StepCx<'_>) -> Result<(), StepError> {
+        Provider::revert(self, &open::<P, _>(self, op)?, &open::<P, _>(self, undo)?, cx).await
+    }
+    fn by_hand(&self, op: &Sealed, undo: &Sealed) -> Vec<String> {
+        match (open::<P, _>(self, op), open::<P, _>(self, undo)) {
+            (Ok(op), Ok(undo)) => Provider::by_hand(self, &op, &undo),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn open<P: System, T: Data>(system: &P, sealed: &Sealed) -> Result<T, StepError> {
+    if sealed.system != System::id(system) || sealed.format != P::FORMAT {
+        return Err(StepError::refused(format!(
+            "this was written for {} in format {}, and {} reads format {}",
+            sealed.system,
+            sealed.format,
+            System::id(system),
+            P::FORMAT
+        ))
+        .with_hint("finish the run with the version of fraktalia that started it"));
+    }
+    serde::Deserialize::deserialize(&sealed.body).map_err(|error| {
+        StepError::refused(format!("what was written for {} cannot be read", sealed.system)).because(error)
+    })
+}
+
+fn seal<P: System, T: Data>(system: &P, data: &T) -> Result<Sealed, StepError> {
+    let body = serde_json::to_value(data)
+        .map_err(|error| StepError::refused("the way back cannot be written down").because(error))?;
+    Ok(Sealed { system: System::id(system), format: P::FORMAT, body })
+}
+
+/// The systems that a manifest is about.
+#[derive(Clone, Default)]
+pub struct Registry {
+    systems: Vec<Arc<dyn Executor>>,
+}
+
+impl Registry {
+    /// No system yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more.
+    #[must_use]
+    pub fn with(mut self, provider: impl Provider) -> Self {
+        self.systems.push(Arc::new(provider));
+        self
+    }
+
+    /// With several more of one kind.
+    #[must_use]
+    pub fn with_each<P: Provider>(self, providers: impl IntoIterator<Item = P>) -> Self {
+        providers.into_iter().fold(self, Self::with)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Executor>> {
+        self.systems.iter()
+    }
+
+    /// The one of this name.
+    pub fn get(&self, id: &SystemId) -> Option<&dyn Executor> {
+        self.systems.iter().find(|system| &system.id() == id).map(AsRef::as_ref)
+    }
+}
