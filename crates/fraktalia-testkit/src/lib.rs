@@ -1,1 +1,6 @@
-//! fraktalia-testkit
+//! Systems to test against: simulated at the wire and real, with faults on demand, and the suite that both must pass.
+
+pub mod contract;
+pub mod manifest;
+pub mod toy;
+pub mod twice;

@@ -1,0 +1,457 @@
+//! Planner and engine on a system as small as can be: what must hold for every plan and every run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use fraktalia_engine::journal::FaultAt;
+use fraktalia_engine::session::Options;
+use fraktalia_engine::{OnFailure, Outcome, Registry, Session, SessionError, StatePaths, Stop};
+use fraktalia_model::Severity;
+use fraktalia_plan::{Resource, Verb};
+use fraktalia_testkit::contract::{self, Subject, apply, left, quiet, silent};
+use fraktalia_testkit::toy::{self, BoxSpec, BoxState, Shelf, Trouble, Wishes, World, wish};
+use fraktalia_testkit::twice::Twice;
+use proptest::prelude::*;
+
+/// Two shelves, a state directory, and what is wanted on them.
+struct Room {
+    state: tempfile::TempDir,
+    wishes: Wishes,
+    worlds: BTreeMap<&'static str, Arc<Mutex<World>>>,
+}
+
+const SHELVES: [&str; 2] = ["left", "right"];
+
+impl Room {
+    fn wanting(wishes: Wishes) -> Self {
+        let worlds = SHELVES.iter().map(|name| (*name, Arc::default())).collect();
+        Self { state: tempfile::tempdir().unwrap(), wishes, worlds }
+    }
+
+    fn want(&mut self, wishes: Wishes) {
+        self.wishes = wishes;
+    }
+
+    fn shelf(&self, name: &'static str) -> Shelf {
+        let mine = self.wishes.iter().filter(|wish| wish.id.system.as_str() == name).cloned().collect();
+        Shelf::new(name, mine, Arc::clone(&self.worlds[name]))
+    }
+
+    fn put(&self, shelf: &'static str, name: &str, realm: Option<&str>, label: &str) {
+        let state = BoxState {
+            number: 1000,
+            label: label.into(),
+            on: BTreeMap::new(),
+            realm: realm.map(Into::into),
+            precious: false,
+        };
+        self.shelf(shelf).world().boxes.insert(name.into(), state);
+    }
+
+    fn trouble(&self, shelf: &'static str, name: &str, trouble: Trouble) {
+        self.shelf(shelf).world().trouble.insert(name.into(), trouble);
+    }
+
+    fn names(&self, shelf: &'static str) -> Vec<String> {
+        self.shelf(shelf).world().boxes.keys().cloned().collect()
+    }
+
+    fn state(&self) -> &Path {
+        self.state.path()
+    }
+}
+
+#[async_trait]
+impl Subject for Room {
+    fn session(&self, fault: Option<FaultAt>) -> Session {
+        let manifest = fraktalia_testkit::manifest::empty("test", self.state());
+        let registry = SHELVES.iter().fold(Registry::new(), |all, name| all.with(Twice(self.shelf(name))));
+        Session::new(manifest, registry, StatePaths::new(self.state())).with_fault(silent(fault))
+    }
+
+    async fn snapshot(&self) -> serde_json::Value {
+        let boxes: BTreeMap<_, _> = self
+            .worlds
+            .iter()
+            .map(|(name, world)| {
+                let world = world.lock().unwrap_or_else(PoisonError::into_inner);
+                let labels: BTreeMap<_, _> = world
+                    .boxes
+                    .iter()
+                    .map(|(name, state)| (name.clone(), (state.label.clone(), state.realm.clone())))
+                    .collect();
+                (*name, labels)
+            })
+            .collect();
+        serde_json::to_value(boxes).unwrap()
+    }
+}
+
+/// A tower: `a` on the left, `b` on it on the right, `c` on both on the left, and `d` alone.
+fn tower() -> Wishes {
+    let a = wish("left", "a", "A", &[]);
+    let b = wish("right", "b", "B", &[a.id.clone()]);
+    let c = wish("left", "c", "C", &[a.id.clone(), b.id.clone()]);
+    vec![a, b, c, wish("right", "d", "D", &[])]
+}
+
+async fn fresh() -> Room {
+    Room::wanting(tower())
+}
+
+#[tokio::test]
+async fn an_apply_is_followed_by_an_empty_plan_and_can_be_taken_back() {
+    contract::apply_then_roll_back(&fresh().await).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_entry_and_resumed_it_ends_as_without_dying() {
+    contract::die_then_resume(fresh).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_entry_and_rolled_back_nothing_is_left() {
+    contract::die_then_roll_back(fresh).await;
+}
+
+#[tokio::test]
+async fn a_refusal_rolls_everything_back() {
+    let room = fresh().await;
+    room.trouble("left", "c", Trouble::Refuse);
+    let ended = apply(&room.session(None)).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+    assert!(ended.why.unwrap().contains("the shelf says no"));
+    assert_eq!((room.names("left"), room.names("right")), (vec![], vec![]));
+    assert_eq!(apply(&room.session(None)).await.unwrap().outcome, Some(Outcome::Applied));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_and_not_done_again() {
+    let room = fresh().await;
+    room.trouble("left", "a", Trouble::DoneButLost);
+    assert_eq!(apply(&room.session(None)).await.unwrap().outcome, Some(Outcome::Applied));
+    assert_eq!(room.names("left"), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn a_request_that_got_lost_counts_as_refused() {
+    let room = fresh().await;
+    room.trouble("right", "b", Trouble::Lost);
+    let ended = apply(&room.session(None)).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+    assert_eq!((room.names("left"), room.names("right")), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_step_that_cannot_be_taken_back_keeps_no_other_from_it_and_stays_ours() {
+    let room = fresh().await;
+    room.trouble("left", "a", Trouble::Glued);
+    room.trouble("left", "c", Trouble::Refuse);
+    let ended = apply(&room.session(None)).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::Incomplete { .. })), "{ended:?}");
+    assert_eq!((room.names("left"), room.names("right")), (vec!["a".to_owned()], vec![]));
+    let planned = room.session(None).plan(&Options::default(), true).await.unwrap();
+    assert!(planned.records.contains_key(&toy::id("left", "a")), "what is left behind is still ours");
+}
+
+#[tokio::test]
+async fn stop_leaves_a_failed_run_open_for_resume() {
+    let room = fresh().await;
+    room.trouble("left", "c", Trouble::Refuse);
+    let session = room.session(None);
+    let mut options = quiet();
+    options.on_failure = OnFailure::Stop;
+    let lock = session.lock().unwrap();
+    let planned = session.plan(&Options::default(), true).await.unwrap();
+    let ended = session.apply(&lock, planned.plan, &options).await.unwrap();
+    assert_eq!(ended.outcome, None);
+    assert!(session.unfinished().unwrap().is_some());
+    let again = apply_locked(&session, &lock).await;
+    assert!(matches!(again, Err(SessionError::Unfinished(_))), "{again:?}");
+    let ended = session.roll_back_unfinished(&lock, &quiet()).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+    assert_eq!(room.names("left"), Vec::<String>::new());
+}
+
+async fn apply_locked(
+    session: &Session,
+    lock: &fraktalia_engine::Lock,
+) -> Result<fraktalia_engine::Ended, SessionError> {
+    let planned = session.plan(&Options::default(), true).await?;
+    session.apply(lock, planned.plan, &quiet()).await
+}
+
+#[tokio::test]
+async fn two_applies_at_once_do_not_happen() {
+    let room = fresh().await;
+    let first = room.session(None);
+    let _lock = first.lock().unwrap();
+    let second = apply(&room.session(None)).await;
+    assert!(matches!(second, Err(SessionError::Lock(fraktalia_engine::lock::LockError::Held { .. }))));
+    assert_eq!(room.names("left"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_rolls_back() {
+    let room = fresh().await;
+    let session = room.session(None);
+    let (sender, stop) = tokio::sync::watch::channel(Stop::No);
+    let mut options = quiet();
+    options.stop = stop;
+    options.sink = Arc::new(move |event: &fraktalia_engine::Event| {
+        if matches!(event, fraktalia_engine::Event::Done { .. }) {
+            sender.send_modify(|stop| *stop = Stop::RollBack);
+        }
+    });
+    let lock = session.lock().unwrap();
+    let planned = session.plan(&Options::default(), true).await.unwrap();
+    let ended = session.apply(&lock, planned.plan, &options).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+    assert_eq!((room.names("left"), room.names("right")), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn an_apply_with_nothing_to_do_has_no_effect() {
+    let room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    let writes = room.shelf("left").world().writes;
+    let runs = room.session(None).history().unwrap().len();
+    assert_eq!(apply(&room.session(None)).await.unwrap().outcome, Some(Outcome::Applied));
+    assert_eq!(room.shelf("left").world().writes, writes);
+    assert_eq!(room.session(None).history().unwrap().len(), runs, "and leaves no run behind");
+}
+
+#[tokio::test]
+async fn what_left_the_manifest_goes_after_what_stood_on_it() {
+    let mut room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    room.want(vec![wish("right", "d", "D", &[])]);
+    let planned = room.session(None).plan(&Options::default(), true).await.unwrap();
+    let order: Vec<&str> = planned.plan.steps.iter().map(|step| step.title.as_str()).collect();
+    assert_eq!(order, ["Delete c", "Delete b", "Delete a"]);
+    apply(&room.session(None)).await.unwrap();
+    assert_eq!((room.names("left"), room.names("right")), (vec![], vec!["d".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_is_not_ours_and_different_is_in_the_way() {
+    let room = fresh().await;
+    room.put("left", "a", None, "somebody's");
+    let ended = apply(&room.session(None)).await;
+    assert!(matches!(ended, Err(SessionError::Blocked(_))), "{ended:?}");
+    room.put("left", "a", Some("another"), "A");
+    let ended = apply(&room.session(None)).await;
+    assert!(matches!(ended, Err(SessionError::Blocked(_))), "equal, but another realm's: {ended:?}");
+    assert_eq!(room.names("right"), Vec::<String>::new(), "and nothing else of the plan ran");
+}
+
+#[tokio::test]
+async fn what_is_there_as_wanted_is_adopted_and_removed_later() {
+    let mut room = Room::wanting(vec![wish("left", "a", "A", &[])]);
+    room.put("left", "a", None, "A");
+    let planned = room.session(None).plan(&Options::default(), true).await.unwrap();
+    assert_eq!(planned.plan.count(Verb::Adopt), 1);
+    apply(&room.session(None)).await.unwrap();
+    assert_eq!(left(&room.session(None)).await, Vec::<String>::new());
+    room.want(Vec::new());
+    apply(&room.session(None)).await.unwrap();
+    assert_eq!(room.names("left"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_never_removed() {
+    let room = Room::wanting(Vec::new());
+    room.put("left", "x", None, "somebody's");
+    room.put("left", "y", Some("another"), "another's");
+    apply(&room.session(None)).await.unwrap();
+    assert_eq!(room.names("left"), ["x", "y"]);
+}
+
+#[tokio::test]
+async fn a_lost_state_directory_loses_no_ownership_of_what_is_marked() {
+    let mut room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    room.state = tempfile::tempdir().unwrap();
+    assert_eq!(left(&room.session(None)).await, Vec::<String>::new());
+    room.want(Vec::new());
+    apply(&room.session(None)).await.unwrap();
+    assert_eq!(room.names("left"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_restored_and_never_read_as_empty() {
+    let room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    let ledger = room.state().join("ledger.json");
+    let whole = std::fs::read_to_string(&ledger).unwrap();
+    std::fs::write(&ledger, &whole[..whole.len() / 2]).unwrap();
+    let restored = room.session(None).plan(&Options::default(), true).await.unwrap().records;
+    std::fs::write(&ledger, &whole).unwrap();
+    assert_eq!(restored, room.session(None).plan(&Options::default(), true).await.unwrap().records);
+    std::fs::write(&ledger, "").unwrap();
+    std::fs::remove_dir_all(room.state().join("journal")).unwrap();
+    let refused = room.session(None).plan(&Options::default(), true).await;
+    assert!(matches!(refused, Err(SessionError::Ledger(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_saved_plan_is_stale_once_what_it_touches_has_changed() {
+    let room = fresh().await;
+    let session = room.session(None);
+    let saved = session.plan(&Options::default(), true).await.unwrap().plan;
+    let now = session.plan(&Options::default(), true).await.unwrap();
+    session.check_basis(&saved, &now).unwrap();
+    room.put("right", "somewhere-else", None, "x");
+    let now = session.plan(&Options::default(), true).await.unwrap();
+    session.check_basis(&saved, &now).unwrap();
+    room.put("left", "a", Some("test"), "by hand");
+    let now = session.plan(&Options::default(), true).await.unwrap();
+    let stale = session.check_basis(&saved, &now).unwrap_err().to_string();
+    assert!(stale.contains("left/box/a"), "{stale}");
+}
+
+#[tokio::test]
+async fn a_run_that_somebody_changed_since_is_not_taken_back() {
+    let room = fresh().await;
+    let session = room.session(None);
+    let ended = apply(&session).await.unwrap();
+    room.put("right", "d", Some("test"), "by hand");
+    let lock = session.lock().unwrap();
+    let refused = session.roll_back_run(&lock, &session.run(&ended.run).unwrap(), &quiet()).await;
+    assert!(
+        matches!(&refused, Err(SessionError::ChangedSince { changed, .. }) if changed == &["right/box/d"])
+    );
+}
+
+#[tokio::test]
+async fn steps_that_cannot_be_taken_back_run_last() {
+    let mut precious = wish("left", "a", "A", &[]);
+    precious.spec.precious = true;
+    let mut room = Room::wanting(vec![precious]);
+    apply(&room.session(None)).await.unwrap();
+    room.want(vec![wish("left", "z", "Z", &[]), wish("right", "y", "Y", &[])]);
+    room.trouble("right", "y", Trouble::Refuse);
+    let ended = apply(&room.session(None)).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+    assert_eq!(room.names("left"), ["a"], "the precious box was not touched before all else was done");
+}
+
+#[tokio::test]
+async fn a_torn_last_line_never_happened_and_a_changed_line_stops_everything() {
+    let room = fresh().await;
+    let ended = apply(&room.session(None)).await.unwrap();
+    let path = StatePaths::new(room.state()).journal(&ended.run);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 7]).unwrap();
+    let open = room.session(None).unfinished().unwrap();
+    assert!(open.is_some(), "without its last line the run is not closed");
+    let changed = whole.replacen("\"undo\"", "\"Undo\"", 1);
+    std::fs::write(&path, changed).unwrap();
+    assert!(matches!(room.session(None).unfinished(), Err(SessionError::Journal(_))));
+}
+
+/// Boxes by index: shelf, label, and the indices of earlier boxes it stands on.
+fn wishes() -> impl Strategy<Value = Wishes> {
+    let one = (any::<bool>(), 0..3_u8, prop::collection::vec(any::<prop::sample::Index>(), 0..3));
+    prop::collection::vec(one, 0..7).prop_map(|boxes| {
+        let mut wishes: Vec<Resource<BoxSpec>> = Vec::new();
+        for (index, (right, label, on)) in boxes.into_iter().enumerate() {
+            let on: Vec<_> = on
+                .iter()
+                .filter(|_| !wishes.is_empty())
+                .map(|other| wishes[other.index(wishes.len())].id.clone())
+                .collect();
+            let shelf = SHELVES[usize::from(right)];
+            wishes.push(wish(shelf, &format!("b{index}"), &format!("label {label}"), &on));
+        }
+        wishes
+    })
+}
+
+/// What lives before: nothing, something of nobody, of ours, of others, under the names that are wanted.
+fn neighbours() -> impl Strategy<Value = Vec<(bool, u8, u8, u8)>> {
+    prop::collection::vec((any::<bool>(), 0..9_u8, 0..3_u8, 0..3_u8), 0..4)
+}
+
+fn room(wishes: Wishes, neighbours: Vec<(bool, u8, u8, u8)>) -> Room {
+    let room = Room::wanting(wishes);
+    for (right, index, label, realm) in neighbours {
+        let realm = [None, Some("test"), Some("another")][usize::from(realm)];
+        room.put(SHELVES[usize::from(right)], &format!("b{index}"), realm, &format!("label {label}"));
+    }
+    room
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn apply_then_plan_is_empty_then_rollback_gives_the_first_world_back(
+        wishes in wishes(), neighbours in neighbours(),
+    ) {
+        run(async {
+            let room = room(wishes, neighbours);
+            let before = room.snapshot().await;
+            let session = room.session(None);
+            match apply(&session).await {
+                Err(SessionError::Blocked(_)) => assert_eq!(room.snapshot().await, before),
+                Err(other) => panic!("{other}"),
+                Ok(ended) => {
+                    assert_eq!(ended.outcome, Some(Outcome::Applied));
+                    assert_eq!(left(&session).await, Vec::<String>::new());
+                    if let Ok(run) = session.run(&ended.run) {
+                        let lock = session.lock().unwrap();
+                        session.roll_back_run(&lock, &run, &quiet()).await.unwrap();
+                    }
+                    assert_eq!(room.snapshot().await, before);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn an_incomplete_look_never_makes_nor_removes(wishes in wishes(), neighbours in neighbours()) {
+        run(async {
+            let room = room(wishes, neighbours);
+            SHELVES.iter().for_each(|name| room.shelf(name).world().blind = true);
+            let planned = room.session(None).plan(&Options::default(), true).await.unwrap();
+            assert!(planned.plan.steps.is_empty(), "{:?}", planned.plan.steps);
+            let wanted = !room.wishes.is_empty();
+            assert_eq!(planned.plan.notes.iter().any(|note| note.severity == Severity::Error), wanted);
+        });
+    }
+
+    #[test]
+    fn dying_anywhere_and_resuming_ends_as_without_dying(wishes in wishes(), entry in 1..20_u64, after: bool) {
+        run(async {
+            let room = Room::wanting(wishes.clone());
+            let at = if after { FaultAt::After(entry) } else { FaultAt::Before(entry) };
+            let _ = apply(&room.session(Some(at))).await;
+            let session = room.session(None);
+            if session.unfinished().unwrap().is_some() {
+                let lock = session.lock().unwrap();
+                session.resume(&lock, &quiet()).await.unwrap();
+            }
+            apply(&session).await.unwrap();
+            let calm = Room::wanting(wishes);
+            apply(&calm.session(None)).await.unwrap();
+            assert_eq!(room.snapshot().await, calm.snapshot().await);
+        });
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_plan(wishes in wishes(), neighbours in neighbours()) {
+        run(async {
+            let room = room(wishes, neighbours);
+            let first = room.session(None).plan(&Options::default(), true).await.unwrap().plan;
+            let second = room.session(None).plan(&Options::default(), true).await.unwrap().plan;
+            assert_eq!(serde_json::to_string(&first).unwrap(), serde_json::to_string(&second).unwrap());
+        });
+    }
+}
