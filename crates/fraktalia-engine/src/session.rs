@@ -198,9 +198,7 @@ impl Session {
             views.push(View { system, desired: desired.clone(), observed });
         }
         let plan = planner::plan(&Input {
-            realm: &self.manifest.realm,
-            manifest: self.manifest.fingerprint.clone(),
-            policy: &self.manifest.policy,
+            manifest: &self.manifest,
             systems: views,
             records: &ledger.records,
             options,

@@ -92,7 +92,7 @@ impl Subject for Room {
 /// A tower: `a` on the left, `b` on it on the right, `c` on both on the left, and `d` alone.
 fn tower() -> Wishes {
     let a = wish("left", "a", "A", &[]);
-    let b = wish("right", "b", "B", &[a.id.clone()]);
+    let b = wish("right", "b", "B", std::slice::from_ref(&a.id));
     let c = wish("left", "c", "C", &[a.id.clone(), b.id.clone()]);
     vec![a, b, c, wish("right", "d", "D", &[])]
 }

@@ -8,6 +8,7 @@ pub mod change;
 pub mod diff;
 pub mod erase;
 pub mod graph;
+pub mod limits;
 pub mod plan;
 pub mod planner;
 pub mod record;

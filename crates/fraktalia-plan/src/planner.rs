@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fraktalia_model::manifest::{OnRemove, Policy};
-use fraktalia_model::{Note, Notes, Outputs, ResourceId};
+use fraktalia_model::manifest::OnRemove;
+use fraktalia_model::{Manifest, Note, Notes, Outputs, ResourceId};
 
-use crate::Fingerprint;
 use crate::change::{Cause, Change, Delta, FieldChange, Verb};
 use crate::erase::{AnyObserved, AnyResource, AnySeen, AnyWork, DynSystem};
 use crate::graph::{self, Needs};
+use crate::limits;
 use crate::plan::{Basis, FORMAT, Plan};
 use crate::record::{Record, Records};
 use crate::system::{Described, Owner};
@@ -40,12 +40,8 @@ pub struct Options {
 
 /// All that a plan depends on.
 pub struct Input<'a> {
-    /// The scope of ownership.
-    pub realm: &'a str,
-    /// Fingerprint of the manifest.
-    pub manifest: Fingerprint,
-    /// Limits.
-    pub policy: &'a Policy,
+    /// The manifest that the systems lowered.
+    pub manifest: &'a Manifest,
     /// The systems.
     pub systems: Vec<View<'a>>,
     /// What is ours.
@@ -69,7 +65,7 @@ type Decisions = BTreeMap<ResourceId, Decision>;
 
 /// Turns what is wanted and what is into what is to be done.
 pub fn plan(input: &Input<'_>) -> Plan {
-    let mut notes = Notes::new();
+    let mut notes = limits::not_yet(input.manifest);
     for view in &input.systems {
         notes.extend(view.observed.notes.iter().cloned());
         notes.extend(view.system.lint(&view.desired));
@@ -94,7 +90,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
     notes.dedup();
     Plan {
-        realm: input.realm.into(),
+        realm: input.manifest.realm.clone(),
         basis: basis(input, &decisions),
         changes: changes(input, &decisions),
         steps,
@@ -202,7 +198,7 @@ fn basis(input: &Input<'_>, decisions: &Decisions) -> Basis {
         touch(id);
         decision.want.iter().flat_map(|want| &want.requires).for_each(&mut touch);
     }
-    Basis { format: FORMAT, manifest: input.manifest.clone(), touched }
+    Basis { format: FORMAT, manifest: input.manifest.fingerprint.clone(), touched }
 }
 
 fn changes(input: &Input<'_>, decisions: &Decisions) -> Vec<Change> {

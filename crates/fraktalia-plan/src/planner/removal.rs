@@ -16,7 +16,7 @@ pub(super) fn decide(input: &Input<'_>, decisions: &mut Decisions, notes: &mut N
                 notes.push(left_alone(id));
                 continue;
             }
-            if input.policy.protect.contains(id) {
+            if input.manifest.policy.protect.contains(id) {
                 notes.push(protected(id));
                 continue;
             }
@@ -52,7 +52,7 @@ fn meant(input: &Input<'_>, view: &View<'_>, id: &ResourceId) -> OnRemove {
 }
 
 fn limit(input: &Input<'_>, removals: usize, notes: &mut Notes) {
-    if let Some(limit) = input.policy.max_removals
+    if let Some(limit) = input.manifest.policy.max_removals
         && removals > limit
         && !input.options.allow_removals
     {
