@@ -170,7 +170,7 @@ impl Status {
     /// When the mark cannot follow.
     pub fn next(self, mark: Mark) -> Result<Self, BadMark> {
         match (self, mark) {
-            (Self::Untouched, Mark::Begun { undo }) => Ok(Self::Begun { undo }),
+            (Self::Untouched | Self::Failed, Mark::Begun { undo }) => Ok(Self::Begun { undo }),
             (Self::Untouched | Self::Begun { .. }, Mark::Failed { .. }) => Ok(Self::Failed),
             (Self::Begun { undo }, Mark::Done { outputs }) => Ok(Self::Done { undo, outputs }),
             (

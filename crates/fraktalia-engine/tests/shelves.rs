@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use fraktalia_engine::journal::FaultAt;
 use fraktalia_engine::session::Options;
 use fraktalia_engine::{OnFailure, Outcome, Registry, Session, SessionError, StatePaths, Stop};
-use fraktalia_model::Severity;
+use fraktalia_model::manifest::Policy;
+use fraktalia_model::{Note, Severity};
 use fraktalia_plan::{Resource, Verb};
 use fraktalia_testkit::contract::{self, Subject, apply, left, quiet, silent};
 use fraktalia_testkit::toy::{self, BoxSpec, BoxState, Shelf, Trouble, Wishes, World, wish};
@@ -20,6 +21,7 @@ struct Room {
     state: tempfile::TempDir,
     wishes: Wishes,
     worlds: BTreeMap<&'static str, Arc<Mutex<World>>>,
+    policy: Policy,
 }
 
 const SHELVES: [&str; 2] = ["left", "right"];
@@ -27,7 +29,8 @@ const SHELVES: [&str; 2] = ["left", "right"];
 impl Room {
     fn wanting(wishes: Wishes) -> Self {
         let worlds = SHELVES.iter().map(|name| (*name, Arc::default())).collect();
-        Self { state: tempfile::tempdir().unwrap(), wishes, worlds }
+        let policy = fraktalia_testkit::manifest::empty("test", Path::new("/")).policy;
+        Self { state: tempfile::tempdir().unwrap(), wishes, worlds, policy }
     }
 
     fn want(&mut self, wishes: Wishes) {
@@ -66,7 +69,8 @@ impl Room {
 #[async_trait]
 impl Subject for Room {
     fn session(&self, fault: Option<FaultAt>) -> Session {
-        let manifest = fraktalia_testkit::manifest::empty("test", self.state());
+        let mut manifest = fraktalia_testkit::manifest::empty("test", self.state());
+        manifest.policy = self.policy.clone();
         let registry = SHELVES.iter().fold(Registry::new(), |all, name| all.with(Twice(self.shelf(name))));
         Session::new(manifest, registry, StatePaths::new(self.state())).with_fault(silent(fault))
     }
@@ -352,6 +356,104 @@ async fn a_torn_last_line_never_happened_and_a_changed_line_stops_everything() {
     assert!(matches!(room.session(None).unfinished(), Err(SessionError::Journal(_))));
 }
 
+#[tokio::test]
+async fn what_is_said_to_be_done_and_is_not_is_found_by_the_second_look() {
+    let room = fresh().await;
+    room.trouble("right", "d", Trouble::Lied);
+    assert_eq!(apply(&room.session(None)).await.unwrap().outcome, Some(Outcome::NotConverged));
+}
+
+#[tokio::test]
+async fn a_resume_after_somebody_changed_the_world_settles_and_leaves_the_rest_to_a_new_plan() {
+    let room = fresh().await;
+    // Entries: the plan, then begun and done of the first steps.
+    let died = apply(&room.session(Some(FaultAt::After(3)))).await;
+    assert!(matches!(died, Err(SessionError::Journal(_))), "{died:?}");
+    room.put("left", "c", None, "by hand");
+    let session = room.session(None);
+    let lock = session.lock().unwrap();
+    let ended = session.resume(&lock, &quiet()).await.unwrap();
+    assert_eq!(ended.outcome, Some(Outcome::Superseded));
+    let again = apply_locked(&session, &lock).await;
+    assert!(matches!(again, Err(SessionError::Blocked(_))), "what was put there by hand stays: {again:?}");
+    room.shelf("left").world().boxes.remove("c");
+    assert_eq!(apply_locked(&session, &lock).await.unwrap().outcome, Some(Outcome::Applied));
+}
+
+#[tokio::test]
+async fn a_resume_of_a_run_that_was_being_taken_back_goes_on_taking_it_back() {
+    for entry in 1.. {
+        let room = fresh().await;
+        room.trouble("left", "c", Trouble::Refuse);
+        match apply(&room.session(Some(FaultAt::After(entry)))).await {
+            Err(SessionError::Journal(_)) => {}
+            Ok(_) => break,
+            Err(other) => panic!("{other}"),
+        }
+        room.shelf("left").world().trouble.clear();
+        let session = room.session(None);
+        let Some(run) = session.unfinished().unwrap() else { continue };
+        let undoing = run.statuses.iter().any(|status| ["being undone", "undone"].contains(&status.name()));
+        let lock = session.lock().unwrap();
+        let ended = session.resume(&lock, &quiet()).await.unwrap();
+        assert_eq!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), undoing, "{entry}: {ended:?}");
+        assert_eq!(room.names("left").is_empty(), undoing);
+    }
+}
+
+async fn blockers(room: &Room, options: &Options) -> Vec<Note> {
+    let planned = room.session(None).plan(options, true).await.unwrap();
+    planned.plan.blockers().cloned().collect()
+}
+
+#[tokio::test]
+async fn a_plan_that_removes_more_than_the_policy_allows_is_blocked() {
+    let mut room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    room.want(Vec::new());
+    room.policy.max_removals = Some(3);
+    let notes = blockers(&room, &Options::default()).await;
+    assert_eq!(notes.iter().map(|note| note.code.as_str()).collect::<Vec<_>>(), ["policy.max-removals"]);
+    let allowed = Options { allow_removals: true, ..Options::default() };
+    assert_eq!(blockers(&room, &allowed).await, []);
+    room.policy.max_removals = Some(4);
+    assert_eq!(blockers(&room, &Options::default()).await, []);
+}
+
+#[tokio::test]
+async fn what_the_policy_protects_stays_when_it_leaves_the_manifest() {
+    let mut room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    room.want(Vec::new());
+    room.policy.protect = vec![toy::id("right", "d")];
+    apply(&room.session(None)).await.unwrap();
+    assert_eq!((room.names("left"), room.names("right")), (vec![], vec!["d".to_owned()]));
+    assert_eq!(left(&room.session(None)).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_target_brings_what_it_needs_and_nothing_else() {
+    let room = fresh().await;
+    let options = Options { targets: ["b".to_owned()].into(), ..Options::default() };
+    let planned = room.session(None).plan(&options, true).await.unwrap();
+    let ids: Vec<String> = planned.plan.changes.iter().map(|change| change.id.to_string()).collect();
+    assert_eq!(ids, ["left/box/a", "right/box/b"]);
+    let unknown = Options { targets: ["nobody".to_owned()].into(), ..Options::default() };
+    assert_eq!(blockers(&room, &unknown).await[0].code, "plan.unknown-target");
+}
+
+#[tokio::test]
+async fn boxes_that_stand_on_each_other_are_named() {
+    let (a, b) = (toy::id("left", "a"), toy::id("left", "b"));
+    let room = Room::wanting(vec![
+        wish("left", "a", "A", std::slice::from_ref(&b)),
+        wish("left", "b", "B", std::slice::from_ref(&a)),
+    ]);
+    let notes = blockers(&room, &Options::default()).await;
+    assert_eq!(notes[0].code, "plan.circle");
+    assert!(notes[0].text.contains("Create a -> Create b") || notes[0].text.contains("Create b -> Create a"));
+}
+
 /// Boxes by index: shelf, label, and the indices of earlier boxes it stands on.
 fn wishes() -> impl Strategy<Value = Wishes> {
     let one = (any::<bool>(), 0..3_u8, prop::collection::vec(any::<prop::sample::Index>(), 0..3));
@@ -419,7 +521,9 @@ proptest! {
     fn an_incomplete_look_never_makes_nor_removes(wishes in wishes(), neighbours in neighbours()) {
         run(async {
             let room = room(wishes, neighbours);
-            SHELVES.iter().for_each(|name| room.shelf(name).world().blind = true);
+            for name in SHELVES {
+                room.shelf(name).world().blind = true;
+            }
             let planned = room.session(None).plan(&Options::default(), true).await.unwrap();
             assert!(planned.plan.steps.is_empty(), "{:?}", planned.plan.steps);
             let wanted = !room.wishes.is_empty();
