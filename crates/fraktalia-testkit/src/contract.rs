@@ -1,3 +1,4 @@
+#![expect(clippy::missing_panics_doc, reason = "a test suite reports by panicking")]
 //! What every system must keep, whether it is simulated or real.
 //!
 //! A [`Subject`] makes worlds and sessions in them; the suite applies, takes back, repeats and kills.

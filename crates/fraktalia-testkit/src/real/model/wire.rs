@@ -1,0 +1,78 @@
+//! The answers of an OpenAI-compatible server, in one piece or as server-sent events.
+
+use axum::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// What the model says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Plain text.
+    Text(String),
+    /// A call of the tool `exec`.
+    Exec {
+        /// The shell command.
+        command: String,
+    },
+}
+
+/// Answers in the form that the request asks for.
+pub fn respond(reply: &Reply, request: &Value) -> Response {
+    let model = &request["model"];
+    if request["stream"] == Value::Bool(true) {
+        ([(CONTENT_TYPE, "text/event-stream")], events(reply, model)).into_response()
+    } else {
+        Json(whole(reply, model)).into_response()
+    }
+}
+
+fn whole(reply: &Reply, model: &Value) -> Value {
+    let (message, reason) = match reply {
+        Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
+        Reply::Exec { command } => {
+            let call = exec_call(command);
+            (json!({ "role": "assistant", "content": null, "tool_calls": [call] }), "tool_calls")
+        }
+    };
+    json!({
+        "id": "chatcmpl-standin", "object": "chat.completion", "created": 0, "model": model, "usage": usage(),
+        "choices": [{ "index": 0, "message": message, "finish_reason": reason }],
+    })
+}
+
+fn events(reply: &Reply, model: &Value) -> String {
+    let (delta, reason) = match reply {
+        Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
+        Reply::Exec { command } => {
+            let mut call = exec_call(command);
+            call["index"] = json!(0);
+            (json!({ "role": "assistant", "tool_calls": [call] }), "tool_calls")
+        }
+    };
+    let chunk = |choices: Value, usage: Value| {
+        let chunk = json!({
+            "id": "chatcmpl-standin", "object": "chat.completion.chunk", "created": 0, "model": model,
+            "choices": choices, "usage": usage,
+        });
+        format!("data: {chunk}\n\n")
+    };
+    let choice =
+        |delta: Value, reason: Value| json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
+    [
+        chunk(choice(delta, Value::Null), Value::Null),
+        chunk(choice(json!({}), json!(reason)), Value::Null),
+        chunk(json!([]), usage()),
+        "data: [DONE]\n\n".to_owned(),
+    ]
+    .concat()
+}
+
+fn exec_call(command: &str) -> Value {
+    let arguments = json!({ "command": command }).to_string();
+    json!({ "id": "call_standin", "type": "function", "function": { "name": "exec", "arguments": arguments } })
+}
+
+fn usage() -> Value {
+    json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 })
+}
