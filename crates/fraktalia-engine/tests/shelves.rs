@@ -49,6 +49,7 @@ impl Room {
             on: BTreeMap::new(),
             realm: realm.map(Into::into),
             precious: false,
+            stamp: String::new(),
         };
         self.shelf(shelf).world().boxes.insert(name.into(), state);
     }
@@ -440,6 +441,35 @@ async fn a_target_brings_what_it_needs_and_nothing_else() {
     assert_eq!(ids, ["left/box/a", "right/box/b"]);
     let unknown = Options { targets: ["nobody".to_owned()].into(), ..Options::default() };
     assert_eq!(blockers(&room, &unknown).await[0].code, "plan.unknown-target");
+}
+
+#[tokio::test]
+async fn what_stands_on_something_that_is_replaced_moves_to_what_replaces_it() {
+    let base = |label: &str| wish("left", "a", label, &[]);
+    let upper = wish("right", "b", "B", std::slice::from_ref(&base("").id));
+    let mut room = Room::wanting(vec![base("heavy stone"), upper.clone()]);
+    apply(&room.session(None)).await.unwrap();
+    room.want(vec![base("light wood"), upper]);
+    let planned = room.session(None).plan(&Options::default(), true).await.unwrap();
+    let verbs: Vec<Verb> = planned.plan.changes.iter().map(|change| change.verb).collect();
+    assert_eq!(verbs, [Verb::Replace, Verb::Update]);
+    assert_eq!(apply(&room.session(None)).await.unwrap().outcome, Some(Outcome::Applied));
+    assert_eq!(left(&room.session(None)).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_removal_that_is_taken_back_is_ours_again() {
+    let mut room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    let ours = room.session(None).plan(&Options::default(), true).await.unwrap().records;
+    let wishes = room.wishes.clone();
+    room.want(Vec::new());
+    let session = room.session(None);
+    let ended = apply(&session).await.unwrap();
+    let lock = session.lock().unwrap();
+    session.roll_back_run(&lock, &session.run(&ended.run).unwrap(), &quiet()).await.unwrap();
+    room.want(wishes);
+    assert_eq!(room.session(None).plan(&Options::default(), true).await.unwrap().records, ours);
 }
 
 #[tokio::test]

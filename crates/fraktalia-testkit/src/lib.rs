@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod manifest;
+pub mod proxy;
 pub mod real;
 pub mod toy;
 pub mod twice;

@@ -29,5 +29,5 @@ pub use error::RealError;
 pub use gateway::{BaseConfig, Gateway};
 pub use model::ModelStandIn;
 pub use openclaw::{OpenClaw, Version};
-pub use person::Person;
+pub use person::{Person, encode};
 pub use synapse::{Synapse, SynapseOptions};

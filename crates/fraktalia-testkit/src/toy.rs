@@ -1,4 +1,5 @@
-//! A system as small as can be: boxes with a label, some of which stand on others. It tests planner and engine
+//! A system as small as can be: boxes with a label, some of which stand on others, and
+//! some of which are too heavy to be labelled anew where they stand. It tests planner and engine
 //! without any outside system, and shows how a provider is built.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ pub struct BoxState {
     pub realm: Option<String>,
     /// Whether its removal can be taken back.
     pub precious: bool,
+    /// The run and step that put it there.
+    pub stamp: String,
 }
 
 /// What can be done to a box.
@@ -57,6 +60,8 @@ pub enum BoxOp {
         name: String,
         /// As it is to be.
         spec: BoxSpec,
+        /// Whether another box is put in its place, with another number.
+        anew: bool,
     },
     /// Take it away.
     Take {
@@ -183,14 +188,17 @@ impl System for Shelf {
                 }
             });
         }
-        Delta { fields, ..Delta::default() }
+        // A heavy box cannot be labelled anew where it stands.
+        let heavy = have.state.label.starts_with("heavy") && want.spec.label != have.state.label;
+        Delta { fields, replace: heavy.then(|| "it is heavy".into()), ..Delta::default() }
     }
     fn steps(&self, work: &[Work<'_, Self>]) -> Vec<StepDraft<BoxOp>> {
         work.iter()
             .filter_map(|item| {
                 let (op, impact) = match (item.verb, item.want, item.have) {
                     (Verb::Create | Verb::Update | Verb::Replace, Some(want), _) => {
-                        (BoxOp::Put { name: want.id.name.clone(), spec: want.spec.clone() }, Impact::Quiet)
+                        let (name, spec) = (want.id.name.clone(), want.spec.clone());
+                        (BoxOp::Put { name, spec, anew: item.verb == Verb::Replace }, Impact::Quiet)
                     }
                     (Verb::Delete, _, Some(have)) if have.state.precious => {
                         let impact = Impact::Irreversible("it is precious".into());
@@ -273,7 +281,7 @@ impl Provider for Shelf {
             (BoxOp::Take { .. }, None) => Landed::Yes(Outputs::new()),
             (BoxOp::Take { .. }, Some(_)) => Landed::No,
             (BoxOp::Put { .. }, now) if now == undo.as_ref() => Landed::No,
-            (BoxOp::Put { spec, name }, Some(now)) if now.label == spec.label => {
+            (BoxOp::Put { spec, name, .. }, Some(now)) if now.label == spec.label => {
                 Landed::Yes(Outputs::of(&id(self.system.as_str(), name), &RoomId(now.number.to_string())))
             }
             (BoxOp::Put { .. }, _) => Landed::Torn { why: "another label stands on it".into() },
@@ -300,21 +308,22 @@ impl Provider for Shelf {
 
 impl World {
     fn put(&mut self, op: &BoxOp, cx: &StepCx<'_>, system: &SystemId) -> Result<Outputs, StepError> {
-        let (name, spec) = match op {
+        let (name, spec, anew) = match op {
             BoxOp::Take { name } => {
                 self.boxes.remove(name);
                 return Ok(Outputs::new());
             }
-            BoxOp::Put { name, spec } => (name, spec),
+            BoxOp::Put { name, spec, anew } => (name, spec, *anew),
         };
+        let stamp = format!("{}/{}", cx.run, cx.step);
         let mut on = BTreeMap::new();
         for (other, value) in &spec.on {
             let number = cx.outputs.resolve(value).map_err(|error| StepError::refused(error.to_string()))?;
             on.insert(other.clone(), number.0);
         }
         let number = match self.boxes.get(name) {
-            Some(there) => there.number,
-            None => {
+            Some(there) if !anew || there.stamp == stamp => there.number,
+            _ => {
                 self.last_number += 1;
                 self.last_number
             }
@@ -325,6 +334,7 @@ impl World {
             on,
             realm: Some(cx.realm.into()),
             precious: spec.precious,
+            stamp,
         };
         self.boxes.insert(name.clone(), state);
         Ok(Outputs::of(&id(system.as_str(), name), &RoomId(number.to_string())))
