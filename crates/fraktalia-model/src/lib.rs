@@ -3,6 +3,8 @@
 //!
 //! Nothing in here does I/O, reads a clock or draws a random number.
 
+pub mod files;
+pub mod glob;
 pub mod id;
 pub mod manifest;
 pub mod note;
@@ -10,8 +12,9 @@ pub mod output;
 pub mod secret;
 pub mod value;
 
+pub use files::{FileError, Files, Listed, MemoryFiles};
 pub use id::{Kind, Name, ResourceId, SystemId};
-pub use manifest::Manifest;
+pub use manifest::{Loaded, Manifest, Sources};
 pub use note::{Note, Notes, Severity, Span};
 pub use output::{AccountId, BridgeName, ImageId, OutputType, Outputs, RoomId, UserId};
 pub use secret::{SecretSource, SecretText};

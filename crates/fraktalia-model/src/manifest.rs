@@ -3,6 +3,17 @@
 //! This is the form that the systems lower into resources: names are resolved to full ids, defaults are filled
 //! in, referenced files are read. A field that is an `Option` here and `None` is not managed.
 
+mod check;
+mod finding;
+mod lower;
+mod parse;
+mod raw;
+mod read;
+mod schema;
+mod suggest;
+mod text;
+mod yaml;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -11,6 +22,9 @@ use serde_json::{Map, Value as Json};
 use crate::note::Span;
 use crate::output::UserId;
 use crate::secret::SecretSource;
+
+pub use parse::{FILE_LIMIT, Loaded, Sources, load};
+pub use schema::schema;
 
 /// A whole manifest, includes and all.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,153 @@
+//! Reading a manifest from disk.
+
+pub mod context;
+
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use fraktalia_model::files::normal;
+use fraktalia_model::{FileError, Files, Listed, Loaded, manifest};
+
+/// Reads, checks and completes the manifest at `path`, with all that it includes and refers to.
+///
+/// What is wrong stands in the notes, each with its place and a hint; `manifest` is there when no note is an error.
+pub fn load(path: &Path) -> Loaded {
+    manifest::load(path, &DiskFiles::new())
+}
+
+/// The files of this machine.
+#[derive(Clone, Debug)]
+pub struct DiskFiles {
+    home: Option<PathBuf>,
+}
+
+impl DiskFiles {
+    /// The files of this machine, with `~` as the environment has it.
+    pub fn new() -> Self {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        Self {
+            // A relative HOME would make `~` depend on where we stand.
+            home: home.filter(|home| home.is_absolute()),
+        }
+    }
+}
+
+impl Default for DiskFiles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Files for DiskFiles {
+    fn absolute(&self, path: &Path) -> Result<PathBuf, FileError> {
+        let absolute = std::path::absolute(path).map_err(|error| unreadable(&error))?;
+        Ok(normal(&absolute))
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+        // Opening a pipe or a device could wait for ever, so the kind of file is asked for first.
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
+        if !metadata.is_file() {
+            let kind = if metadata.is_dir() { "a directory" } else { "no ordinary file" };
+            return Err(FileError::new(format!("is {kind}"), "name a file"));
+        }
+        let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
+        let mut bytes = Vec::new();
+        // The size that was asked for may be outdated by now: what is read decides.
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        if bytes.len() as u64 > limit {
+            return Err(FileError::too_large(limit));
+        }
+        Ok(bytes)
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<Listed>, FileError> {
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(unreadable(&error)),
+        };
+        entries
+            .map(|entry| {
+                let entry = entry?;
+                Ok(Listed {
+                    name: entry.file_name().to_string_lossy().into_owned(),
+                    dir: entry.file_type()?.is_dir(),
+                })
+            })
+            .collect::<Result<_, std::io::Error>>()
+            .map_err(|error| unreadable(&error))
+    }
+
+    fn hash_context(&self, dir: &Path) -> Result<String, FileError> {
+        context::hash(dir)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.home.clone()
+    }
+}
+
+/// What an error of the file system means, and what to do about it.
+fn unreadable(error: &std::io::Error) -> FileError {
+    match error.kind() {
+        ErrorKind::NotFound => FileError::absent(),
+        ErrorKind::PermissionDenied => {
+            FileError::new("may not be read by this user", "give this user the right to read it")
+        }
+        ErrorKind::NotADirectory => {
+            FileError::new("lies below something that is no directory", "correct the path")
+        }
+        _ => {
+            FileError::new(format!("cannot be read: {error}"), "check the disk and the path, then try again")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "version: 1\nrealm: home\n";
+
+    #[test]
+    fn a_manifest_on_disk_is_read_with_its_includes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fraktalia.yaml");
+        std::fs::write(&path, format!("{SMALL}include: ['more/*.yaml']\n")).unwrap();
+        std::fs::create_dir(dir.path().join("more")).unwrap();
+        std::fs::write(dir.path().join("more/b.yaml"), "networks: { b: }\n").unwrap();
+        std::fs::write(dir.path().join("more/a.yaml"), "networks: { a: { internet: maybe } }\n").unwrap();
+        let loaded = load(&path);
+        assert!(loaded.manifest.is_none());
+        assert_eq!(loaded.notes.len(), 1, "{:?}", loaded.notes);
+        let at = loaded.notes[0].at.as_ref().unwrap();
+        assert_eq!(at.file, dir.path().join("more/a.yaml"));
+        assert_eq!(loaded.sources.line(at), Some("networks: { a: { internet: maybe } }"));
+        std::fs::write(dir.path().join("more/a.yaml"), "networks: { a: }\n").unwrap();
+        let manifest = load(&path).manifest.unwrap();
+        assert_eq!(manifest.networks.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(manifest.base, normal(dir.path()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_with_a_hint() {
+        let dir = tempfile::tempdir().unwrap();
+        let absent = load(&dir.path().join("fraktalia.yaml"));
+        assert_eq!(absent.notes[0].code, "manifest.file");
+        assert!(absent.notes[0].text.contains("does not exist"), "{:?}", absent.notes);
+        let directory = load(dir.path());
+        assert!(directory.notes[0].text.contains("is a directory"), "{:?}", directory.notes);
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("big");
+        std::fs::write(&path, [b'#'; 11]).unwrap();
+        assert!(DiskFiles::new().read(&path, 10).is_err());
+        assert_eq!(DiskFiles::new().read(&path, 11).unwrap().len(), 11);
+    }
+}

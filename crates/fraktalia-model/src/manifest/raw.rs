@@ -1,0 +1,640 @@
+//! What a person writes: the whole vocabulary, with the words that editors show.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::finding::Located;
+use super::read::{Entries, FromNode, Passed, Reader, choices, section, word};
+use super::yaml::{Content, Node, Plain, plain};
+use super::{
+    Account, Dialect, HistoryVisibility, JoinRule, KeepFile, MembersPolicy, OnRemove, SandboxMode,
+    WorkspaceAccess,
+};
+use crate::secret::SecretSource;
+
+/// A text and its place.
+pub(crate) type Text = Located<String>;
+
+section! {
+    /// What is wanted of a chat with agents: people, rooms, agents, and where they run.
+    Root {
+        /// Version of this vocabulary: 1.
+        version: Option<Located<u32>>,
+        /// Scope of ownership: part of every marker that is left in a live system. Two manifests that manage the
+        /// same systems need different realms.
+        realm: Option<Text>,
+        /// Further files, relative to the manifest; `*`, `?` and `**` are understood. Each adds to the mappings and
+        /// lists; a key given twice is an error.
+        include: Vec<Text>,
+        /// The Matrix homeserver.
+        matrix: Option<Matrix>,
+        /// The OpenClaw gateway.
+        openclaw: Option<OpenClaw>,
+        /// Docker hosts by name. `local` is always there.
+        hosts: Entries<Host>,
+        /// Matrix users of the homeserver, by the part of their id before the colon.
+        users: Entries<User>,
+        /// Rooms without a fractal of their own, and spaces, by key.
+        rooms: Entries<Room>,
+        /// Docker networks for sandboxes, by name.
+        networks: Entries<Network>,
+        /// How agents' shells run, by key.
+        sandboxes: Entries<Sandbox>,
+        /// Agents with a room and a workspace of their own. The key is the agent's id.
+        fractals: Entries<Fractal>,
+        /// Bindings beyond a fractal's own room.
+        bindings: Vec<Binding>,
+        /// Host ports that lead into a fractal's sandbox.
+        forwards: Vec<Forward>,
+        /// The room where agents propose and operators approve.
+        admin_room: Option<AdminRoom>,
+        /// Limits.
+        policy: Option<Policy>,
+    }
+}
+
+section! {
+    /// The Matrix homeserver: Synapse, with its admin API.
+    Matrix {
+        /// Base URL of the homeserver: `http://127.0.0.1:8008`.
+        homeserver: Text,
+        /// The part of ids after the colon: `chat.home`.
+        server_name: Text,
+        /// Access token of a server admin. A source, never the token itself.
+        admin_token: Secret,
+        /// The Matrix user of the OpenClaw gateway: `@agent:chat.home`.
+        bot: Text,
+        /// Users who are joined where a room with an agent would have fewer than three members.
+        padding: Vec<Text>,
+    }
+}
+
+section! {
+    /// The OpenClaw gateway.
+    OpenClaw {
+        /// Its configuration file: `~/.openclaw/openclaw.json`.
+        config: Text,
+        /// The OpenClaw program. With it, a candidate is validated before it is written.
+        cli: Option<Text>,
+        /// The running gateway. With it, a change counts only once the gateway runs on it.
+        gateway: Option<Gateway>,
+        /// The agent for every room without a binding. Its binding stays the last.
+        catch_all: Option<Text>,
+        /// The directory of workspaces: a fractal's is below, under its key. By default `workspaces` beside the
+        /// configuration file.
+        workspaces: Option<Text>,
+        /// The shape of the agent table, for a configuration that has none yet.
+        dialect: Option<DialectWord>,
+    }
+}
+
+section! {
+    /// The WebSocket of the running gateway.
+    Gateway {
+        /// `ws://` or `wss://`, with the port.
+        url: Text,
+        /// The gateway's token. A source, never the token itself.
+        token: Option<Secret>,
+    }
+}
+
+section! {
+    /// A Docker engine.
+    Host {
+        /// `unix:///path`, `tcp://address:port` or `ssh://name`.
+        docker: Text,
+        /// Client certificates for a `tcp://` engine.
+        tls: Option<Tls>,
+        /// Where the workspaces of agents on this host are.
+        workspaces: Option<HostWorkspaces>,
+    }
+}
+
+section! {
+    /// Certificates as PEM files, relative to the manifest.
+    Tls {
+        /// The authority that signed the engine's certificate.
+        ca: Text,
+        /// Our certificate.
+        cert: Text,
+        /// Its key.
+        key: Text,
+    }
+}
+
+section! {
+    /// The same directory as two machines see it.
+    HostWorkspaces {
+        /// As the gateway sees it.
+        here: Text,
+        /// As the Docker engine sees it.
+        there: Text,
+    }
+}
+
+section! {
+    /// A local Matrix user.
+    User {
+        /// What others see.
+        display_name: Option<Text>,
+        /// Used once, when the user is created. A source, never the password itself.
+        password: Option<Secret>,
+        /// Whether it is a bot. Default: no.
+        bot: Option<bool>,
+        /// What happens when it leaves the manifest. Default: `keep`.
+        on_remove: Option<UserOnRemove>,
+    }
+}
+
+section! {
+    /// A room or a space. What is left out is not managed.
+    Room {
+        /// A space instead of a room. Default: no.
+        space: Option<Located<bool>>,
+        /// What people see. A fractal's room is called as the fractal is.
+        name: Option<Text>,
+        /// What it is about. A fractal's room has the fractal's purpose.
+        topic: Option<Text>,
+        /// The part of its address before the colon. Default: the key.
+        alias: Option<Text>,
+        /// A picture, relative to the manifest.
+        avatar: Option<Text>,
+        /// Who is in it: keys of `users`, or full ids.
+        members: Option<Located<Vec<Text>>>,
+        /// What happens to people in it whom the manifest does not name. Default: `at-least`.
+        members_policy: Option<MembersPolicyWord>,
+        /// Who can enter.
+        join_rule: Option<JoinRuleWord>,
+        /// Who can read what was said.
+        history: Option<HistoryWord>,
+        /// End-to-end encryption. It can be switched on, never off.
+        encrypted: Option<bool>,
+        /// Power levels by user; those of others are left as they are.
+        power_levels: Entries<i64>,
+        /// The space it is in: a key of `rooms` with `space: true`.
+        r#in: Option<Text>,
+        /// What happens when it leaves the manifest. Default: `retire`.
+        on_remove: Option<RoomOnRemove>,
+    }
+}
+
+section! {
+    /// A Docker network for sandboxes.
+    Network {
+        /// The key of its host. Default: `local`.
+        host: Option<Text>,
+        /// IPv4 subnet: `172.30.77.0/24`.
+        subnet: Option<Text>,
+        /// Whether containers reach the internet. Default: yes.
+        internet: Option<bool>,
+        /// What else they reach, `address:port/protocol`. Private addresses are closed but for these.
+        allow: Vec<Text>,
+        /// Resolvers of the containers.
+        dns: Vec<Text>,
+    }
+}
+
+section! {
+    /// How an agent's shell runs.
+    Sandbox {
+        /// The key of its host. Default: `local`.
+        host: Option<Text>,
+        /// The image of the container.
+        image: Option<Image>,
+        /// A key of `networks`; without one the container has no network.
+        network: Option<Text>,
+        /// Numeric user and group: `"996:1100"`.
+        user: Option<Text>,
+        /// Which sessions are sandboxed.
+        mode: Option<SandboxModeWord>,
+        /// What the container may do with the workspace.
+        workspace_access: Option<WorkspaceAccessWord>,
+        /// Whether its root file system is read-only.
+        read_only_root: Option<Located<bool>>,
+        /// Memory limit as Docker writes it: `8g`.
+        memory: Option<Text>,
+        /// CPU limit: `4`, `0.5`.
+        cpus: Option<Located<f64>>,
+    }
+}
+
+section! {
+    /// A sandbox image.
+    Image {
+        /// Name and tag: `agent-sandbox:latest`.
+        tag: Text,
+        /// How it is built; without this it has to be there.
+        build: Option<Build>,
+    }
+}
+
+section! {
+    /// How an image is built.
+    Build {
+        /// Directory with a `Dockerfile`, relative to the manifest.
+        context: Text,
+        /// Build arguments.
+        args: Entries<Word>,
+    }
+}
+
+section! {
+    /// An agent with a room and a workspace of its own.
+    Fractal {
+        /// What people call it. Default: the key with a capital.
+        name: Option<Text>,
+        /// What it is for, one sentence.
+        purpose: Option<Text>,
+        /// How it behaves.
+        persona: Option<Text>,
+        /// Its model: `provider/model`, or a primary one and fallbacks. Default: the gateway's.
+        model: Option<ModelChoice>,
+        /// Who is in its room: keys of `users`, or full ids.
+        members: Option<Located<Vec<Text>>>,
+        /// Its room: any key of a room.
+        room: Option<Room>,
+        /// Who speaks for it in Matrix. Default: `shared`.
+        account: Option<AccountWord>,
+        /// Whether it answers without being mentioned. Default: yes.
+        auto_reply: Option<bool>,
+        /// A key of `sandboxes`.
+        sandbox: Option<Text>,
+        /// Its files.
+        workspace: Option<Workspace>,
+        /// Host ports that lead into its sandbox.
+        forwards: Vec<OwnForward>,
+        /// Any other key of its entry in `openclaw.json`, as OpenClaw has it.
+        openclaw: Passed,
+        /// What happens to its agent and bindings when it leaves the manifest. Default: `delete`.
+        on_remove: Option<FractalOnRemove>,
+    }
+}
+
+section! {
+    /// A primary model and what is tried when it fails.
+    Models {
+        /// `provider/model`
+        primary: Text,
+        /// Tried in order.
+        fallbacks: Vec<Text>,
+    }
+}
+
+section! {
+    /// A fractal's files.
+    Workspace {
+        /// Its directory. Default: the fractal's key, below `openclaw.workspaces` or the `here` of its host.
+        path: Option<Text>,
+        /// Numeric user and group of the files: `"996:1100"`. Default: who runs fraktalia.
+        owner: Option<Text>,
+        /// Files by their path in the workspace.
+        files: Entries<WorkspaceFile>,
+        /// What happens to the directory when the fractal leaves the manifest. Default: `keep`.
+        on_remove: Option<WorkspaceOnRemove>,
+    }
+}
+
+section! {
+    /// A file of a workspace: its text, or where that stands.
+    WorkspaceFile {
+        /// A file with the text, relative to the manifest.
+        source: Option<Text>,
+        /// The text.
+        content: Option<Text>,
+        /// Whether it is written once or kept as written here. Default: `seed`.
+        keep: Option<KeepWord>,
+        /// Permission bits in octal: `"0664"`, the default.
+        mode: Option<Word>,
+    }
+}
+
+section! {
+    /// Routes what is said in a room, or what a user writes directly, to an agent.
+    Binding {
+        /// A fractal, or any other agent of the gateway.
+        agent: Text,
+        /// A key of `rooms` or `fractals`.
+        room: Option<Text>,
+        /// A key of `users`, or a full id.
+        direct: Option<Text>,
+    }
+}
+
+section! {
+    /// A host port that leads into a fractal's sandbox.
+    Forward {
+        /// The port on the host.
+        host_port: Located<u16>,
+        /// A key of `fractals`.
+        fractal: Text,
+        /// The port in the container. Default: the same.
+        port: Option<Located<u16>>,
+        /// The address to listen on. Default: `127.0.0.1`.
+        listen: Option<Text>,
+    }
+}
+
+section! {
+    /// A host port that leads into the sandbox of the fractal that it stands at.
+    LongForward {
+        /// The port on the host.
+        host_port: Located<u16>,
+        /// The port in the container. Default: the same.
+        port: Option<Located<u16>>,
+        /// The address to listen on. Default: `127.0.0.1`.
+        listen: Option<Text>,
+    }
+}
+
+section! {
+    /// The room where agents propose and operators approve.
+    AdminRoom {
+        /// A key of `rooms`, or the alias of another room.
+        room: Text,
+        /// Who may approve: keys of `users`, or full ids.
+        operators: Vec<Text>,
+        /// Who may propose: keys of `users`, or full ids.
+        proposers: Vec<Text>,
+        /// Directory where an approved proposal becomes a file, relative to the manifest.
+        write_to: Option<Text>,
+        /// Whether that file is committed to git. Default: no.
+        commit: Option<bool>,
+        /// How long a proposal lives: `24h` (the default), `30m`, `7d`.
+        expires: Option<Text>,
+        /// What a proposal may ask for. What is left out may not be asked for.
+        allow: Option<Allow>,
+    }
+}
+
+section! {
+    /// What a proposal may ask for.
+    Allow {
+        /// Models.
+        models: Vec<Text>,
+        /// Keys of `sandboxes`.
+        sandboxes: Vec<Text>,
+        /// Members: keys of `users`, or full ids.
+        members: Vec<Text>,
+        /// Forwards in one proposal. Default: none.
+        forwards: Option<u32>,
+        /// Proposals a day of one proposer. Default: 3.
+        per_day: Option<u32>,
+    }
+}
+
+section! {
+    /// Limits.
+    Policy {
+        /// More fractals than this are an error.
+        max_fractals: Option<Located<u32>>,
+        /// First and last port that may be forwarded. Default: `9000-9099`.
+        forward_ports: Option<Text>,
+        /// Resources that are never deleted by us, `system/kind/name`.
+        protect: Vec<Text>,
+        /// A plan that removes more needs `--allow-removals`.
+        max_removals: Option<u32>,
+    }
+}
+
+choices! {
+    /// The shape of the agent table.
+    DialectWord -> Dialect {
+        "list" => Dialect::List, "`agents.list`, an array: OpenClaw before 2026.8.";
+        "entries" => Dialect::Entries, "`agents.entries`, a mapping.";
+    }
+    /// What happens to a user who leaves the manifest.
+    UserOnRemove -> OnRemove {
+        "keep" => OnRemove::Keep, "The user stays.";
+        "deactivate" => OnRemove::Deactivate, "The user is deactivated. Cannot be undone.";
+    }
+    /// What happens to a room that leaves the manifest.
+    RoomOnRemove -> OnRemove {
+        "retire" => OnRemove::Retire, "Our members leave, the alias is freed, the history stays readable to who is in it.";
+        "keep" => OnRemove::Keep, "The room stays as it is.";
+        "purge" => OnRemove::Purge, "The room and all that was said in it are deleted. Cannot be undone.";
+    }
+    /// What happens to the agent of a fractal that leaves the manifest.
+    FractalOnRemove -> OnRemove {
+        "delete" => OnRemove::Delete, "Agent, bindings and group settings go.";
+        "keep" => OnRemove::Keep, "They stay.";
+    }
+    /// What happens to the workspace of a fractal that leaves the manifest.
+    WorkspaceOnRemove -> OnRemove {
+        "keep" => OnRemove::Keep, "The directory stays.";
+        "purge" => OnRemove::Purge, "The directory is deleted.";
+    }
+    /// What happens to members whom the manifest does not name.
+    MembersPolicyWord -> MembersPolicy {
+        "at-least" => MembersPolicy::AtLeast, "Nobody is ever put out.";
+        "exact" => MembersPolicy::Exact, "Others are kicked, and who left is joined again.";
+    }
+    /// Who can enter.
+    JoinRuleWord -> JoinRule {
+        "public" => JoinRule::Public, "Anybody.";
+        "invite" => JoinRule::Invite, "Who is invited.";
+        "knock" => JoinRule::Knock, "Who asks and is let in.";
+        "restricted" => JoinRule::Restricted, "Members of the space that the room is in.";
+    }
+    /// Who can read what was said.
+    HistoryWord -> HistoryVisibility {
+        "shared" => HistoryVisibility::Shared, "Members see all, also from before they came.";
+        "invited" => HistoryVisibility::Invited, "Members see what was said since their invitation.";
+        "joined" => HistoryVisibility::Joined, "Members see what was said since they came.";
+        "world_readable" => HistoryVisibility::WorldReadable, "Everybody, members or not.";
+    }
+    /// Which sessions are sandboxed.
+    SandboxModeWord -> SandboxMode {
+        "off" => SandboxMode::Off, "None.";
+        "non-main" => SandboxMode::NonMain, "All but the main session.";
+        "all" => SandboxMode::All, "Every session.";
+    }
+    /// What the container may do with the workspace.
+    WorkspaceAccessWord -> WorkspaceAccess {
+        "none" => WorkspaceAccess::None, "It is not mounted.";
+        "ro" => WorkspaceAccess::Ro, "Read.";
+        "rw" => WorkspaceAccess::Rw, "Read and write.";
+    }
+    /// Who speaks for a fractal.
+    AccountWord -> Account {
+        "shared" => Account::Shared, "The gateway's bot.";
+        "own" => Account::Own, "A Matrix user of its own, called as the fractal's key.";
+    }
+    /// Who a file of a workspace belongs to after it was written.
+    KeepWord -> KeepFile {
+        "seed" => KeepFile::Seed, "Written once, then the agent's own.";
+        "sync" => KeepFile::Sync, "Kept as it is written here.";
+    }
+}
+
+/// A text, a number or a truth value, taken as it is written: a build argument.
+#[derive(Clone, Debug)]
+pub(crate) struct Word(pub Text);
+
+impl FromNode for Word {
+    const EXPECTED: &'static str = "a text or a number";
+
+    fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = word::<Self>(node, reader)?;
+        Some(Self(Located { at: node.at, value: text.into() }))
+    }
+}
+
+impl JsonSchema for Word {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Word".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// Where a secret is found. What stands in the place of a source is masked in all that is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret(pub Located<SecretSource>);
+
+section! {
+    /// Where a secret is found: one of the three.
+    SecretPlace {
+        /// A file, relative to the manifest; the newline at its end does not count.
+        file: Option<Text>,
+        /// An environment variable.
+        env: Option<Text>,
+        /// A program and its arguments; what it prints is the secret.
+        command: Vec<Text>,
+    }
+}
+
+const SECRET_HINT: &str = "write `{ file: path }`, `{ env: NAME }` or `{ command: [program, argument] }`";
+
+impl FromNode for Secret {
+    const EXPECTED: &'static str = "the source of a secret";
+
+    fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let place = match &node.content {
+            Content::Map(entries) => {
+                // Whatever stands under a key that does not name a source may be the secret.
+                let stray =
+                    entries.iter().filter(|(key, _)| !SecretPlace::KEYS.contains(&key.value.as_str()));
+                let masked = stray.map(|(_, value)| (value.at.file, value.bytes.clone()));
+                reader.findings.masked.extend(masked);
+                let damaged = reader.findings.errors();
+                let place = SecretPlace::from_node(node, reader)?;
+                if reader.findings.errors() > damaged {
+                    return None;
+                }
+                place
+            }
+            Content::Null => {
+                reader.mismatch::<Self>(node);
+                return None;
+            }
+            Content::Scalar { .. } | Content::List(_) => {
+                reader.findings.masked.push((node.at.file, node.bytes.clone()));
+                let hint = format!("{SECRET_HINT}, and change this one: it has been written down");
+                reader.wrong("manifest.literal-secret", node.at, "holds a secret itself", hint);
+                return None;
+            }
+        };
+        let command: Vec<String> = place.command.into_iter().map(|word| word.value).collect();
+        let source = match (place.file, place.env, command.is_empty()) {
+            (Some(file), None, true) => SecretSource::File(file.value.into()),
+            (None, Some(env), true) => SecretSource::Env(env.value),
+            (None, None, false) => SecretSource::Command(command),
+            _ => {
+                reader.wrong("manifest.secret-source", node.at, "needs exactly one source", SECRET_HINT);
+                return None;
+            }
+        };
+        Some(Self(Located { at: place.at, value: source }))
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = SecretPlace::json_schema(generator);
+        schema.insert("minProperties".into(), 1.into());
+        schema.insert("maxProperties".into(), 1.into());
+        schema
+    }
+}
+
+/// `provider/model`, or a primary model and fallbacks.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelChoice {
+    /// The model that is asked first.
+    pub primary: Text,
+    /// Tried in order.
+    pub fallbacks: Vec<Text>,
+}
+
+impl FromNode for ModelChoice {
+    const EXPECTED: &'static str = "a text `provider/model`, or a mapping with `primary` and `fallbacks`";
+
+    fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.content {
+            Content::Map(_) => Models::from_node(node, reader)
+                .map(|models| Self { primary: models.primary, fallbacks: models.fallbacks }),
+            Content::Scalar { text, .. } => {
+                Some(Self { primary: Located { at: node.at, value: text.clone() }, fallbacks: Vec::new() })
+            }
+            _ => {
+                reader.mismatch::<Self>(node);
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for ModelChoice {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ModelChoice".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let long = generator.subschema_for::<Models>();
+        json_schema!({ "anyOf": [{ "type": "string" }, long] })
+    }
+}
+
+/// `9000`, or a mapping when the two ports differ.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnForward(pub LongForward);
+
+impl FromNode for OwnForward {
+    const EXPECTED: &'static str = "a port number, or a mapping with `host_port` and `port`";
+
+    fn from_node(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.content {
+            Content::Map(_) => LongForward::from_node(node, reader).map(Self),
+            Content::Scalar { text, plain: true } if matches!(plain(text), Plain::Int(_)) => {
+                let host_port = Located::<u16>::from_node(node, reader)?;
+                Some(Self(LongForward { at: node.at, host_port, port: None, listen: None }))
+            }
+            _ => {
+                reader.mismatch::<Self>(node);
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for OwnForward {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OwnForward".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let short = generator.subschema_for::<u16>();
+        let long = generator.subschema_for::<LongForward>();
+        json_schema!({ "anyOf": [short, long] })
+    }
+}
