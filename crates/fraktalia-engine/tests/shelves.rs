@@ -352,9 +352,10 @@ async fn a_torn_last_line_never_happened_and_a_changed_line_stops_everything() {
     std::fs::write(&path, &whole[..whole.len() - 7]).unwrap();
     let open = room.session(None).unfinished().unwrap();
     assert!(open.is_some(), "without its last line the run is not closed");
-    let changed = whole.replacen("\"undo\"", "\"Undo\"", 1);
-    std::fs::write(&path, changed).unwrap();
-    assert!(matches!(room.session(None).unfinished(), Err(SessionError::Journal(_))));
+    for (word, other) in [("\"undo\"", "\"Undo\""), ("Create a", "Create z")] {
+        std::fs::write(&path, whole.replacen(word, other, 1)).unwrap();
+        assert!(matches!(room.session(None).unfinished(), Err(SessionError::Journal(_))), "{word}");
+    }
 }
 
 #[tokio::test]
