@@ -42,6 +42,13 @@ pub fn matches_path(pattern: &[&str], path: &[&str]) -> bool {
     }
 }
 
+/// The components of a pattern or path, without empty ones and `.`. Several `**` in a row say no more than one.
+pub fn parts(text: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    parts.dedup_by(|next, part| *next == "**" && *part == "**");
+    parts
+}
+
 /// Whether a text has anything special in it.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
@@ -52,12 +59,7 @@ mod tests {
     use super::*;
 
     fn path(pattern: &str, path: &str) -> bool {
-        let split = |text: &'static str| text.split('/').collect::<Vec<_>>();
-        matches_path(&split(leak(pattern)), &split(leak(path)))
-    }
-
-    fn leak(text: &str) -> &'static str {
-        String::from(text).leak()
+        matches_path(&parts(pattern), &parts(path))
     }
 
     #[test]
@@ -66,7 +68,7 @@ mod tests {
         assert!(!path("fractals/*.yaml", "fractals/old/a.yaml"));
         assert!(path("fractals/**/*.yaml", "fractals/old/x/a.yaml"));
         assert!(path("fractals/**/*.yaml", "fractals/a.yaml"));
-        assert!(path("**", "a/b"));
+        assert!(path("**/**", "a/b"));
         assert!(!path("a/?.md", "a/bc.md"));
     }
 

@@ -4,6 +4,7 @@
 //! in, referenced files are read. A field that is an `Option` here and `None` is not managed.
 
 mod check;
+mod docker;
 mod finding;
 mod lower;
 mod parse;
@@ -23,6 +24,9 @@ use crate::note::Span;
 use crate::output::UserId;
 use crate::secret::SecretSource;
 
+pub use docker::{
+    Build, Host, HostPaths, HostTls, Image, Network, Opening, Protocol, Sandbox, SandboxMode, WorkspaceAccess,
+};
 pub use parse::{FILE_LIMIT, Loaded, Sources, load};
 pub use schema::schema;
 
@@ -129,39 +133,6 @@ pub enum Dialect {
     List,
     /// `agents.entries`, a map.
     Entries,
-}
-
-/// A Docker host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Host {
-    /// Where it was declared; the default span for `local` when it was not.
-    pub at: Span,
-    /// `unix://`, `tcp://` or `ssh://`; `unix:///var/run/docker.sock` for `local` by default.
-    pub docker: String,
-    /// Client certificates, absolute paths.
-    pub tls: Option<HostTls>,
-    /// The same workspaces as the gateway (`here`) and as Docker (`there`) see them.
-    pub workspaces: Option<HostPaths>,
-}
-
-/// `hosts.*.tls`: absolute paths of PEM files.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostTls {
-    /// The authority that signed the engine's certificate.
-    pub ca: PathBuf,
-    /// Our certificate.
-    pub cert: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
-
-/// `hosts.*.workspaces`
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostPaths {
-    /// As the gateway sees them.
-    pub here: PathBuf,
-    /// As the Docker engine of the host sees them.
-    pub there: PathBuf,
 }
 
 /// A local Matrix user.
@@ -313,119 +284,6 @@ pub enum HistoryVisibility {
     Joined,
     /// Everybody, members or not.
     WorldReadable,
-}
-
-/// A sandbox network.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Network {
-    /// Place of the declaration.
-    pub at: Span,
-    /// The key of the host.
-    pub host: String,
-    /// The name of the bridge interface: `fkt-` and at most 11 more characters.
-    pub bridge: String,
-    /// IPv4 subnet in CIDR form.
-    pub subnet: Option<String>,
-    /// Whether containers reach the internet.
-    pub internet: bool,
-    /// What else they reach, as written: `192.168.1.40:22/tcp`.
-    pub allow: Vec<Opening>,
-    /// Resolvers for the containers.
-    pub dns: Vec<std::net::IpAddr>,
-}
-
-/// An opening of a network's isolation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opening {
-    /// Place of the entry.
-    pub at: Span,
-    /// Destination address.
-    pub address: std::net::IpAddr,
-    /// Destination port.
-    pub port: u16,
-    /// Transport protocol.
-    pub protocol: Protocol,
-}
-
-/// Transport protocol of an opening.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// TCP
-    Tcp,
-    /// UDP
-    Udp,
-}
-
-/// How an agent's shell runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sandbox {
-    /// Place of the declaration.
-    pub at: Span,
-    /// The key of the host.
-    pub host: String,
-    /// The image.
-    pub image: Option<Image>,
-    /// The key of the network.
-    pub network: Option<String>,
-    /// `UID:GID`
-    pub user: Option<String>,
-    /// Which sessions are sandboxed.
-    pub mode: Option<SandboxMode>,
-    /// What the container may do with the workspace.
-    pub workspace_access: Option<WorkspaceAccess>,
-    /// Whether its root file system is read-only.
-    pub read_only_root: Option<bool>,
-    /// Memory limit as Docker writes it: `8g`.
-    pub memory: Option<String>,
-    /// CPU limit.
-    pub cpus: Option<f64>,
-}
-
-/// A sandbox image.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Image {
-    /// Place of the declaration.
-    pub at: Span,
-    /// `name:tag`
-    pub tag: String,
-    /// How it is built; without it the image has to be there.
-    pub build: Option<Build>,
-}
-
-/// How an image is built.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Build {
-    /// Absolute directory of the context; its `Dockerfile` is used.
-    pub context: PathBuf,
-    /// Build arguments.
-    pub args: BTreeMap<String, String>,
-    /// SHA-256 (hex) over the paths, modes and contents of the context, and over `args`.
-    pub content_hash: String,
-}
-
-/// `mode`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SandboxMode {
-    /// None.
-    Off,
-    /// All but the main session.
-    NonMain,
-    /// Every session.
-    All,
-}
-
-/// `workspace_access`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkspaceAccess {
-    /// The workspace is not mounted.
-    None,
-    /// Read-only.
-    Ro,
-    /// Read and write.
-    Rw,
 }
 
 /// A fractal. Its room stands under the same key in [`Manifest::rooms`].

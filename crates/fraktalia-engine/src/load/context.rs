@@ -193,11 +193,7 @@ impl Ignore {
             }
             let (exception, pattern) =
                 line.strip_prefix('!').map_or((false, line), |rest| (true, rest.trim()));
-            let parts: Vec<String> = pattern
-                .split('/')
-                .filter(|part| !part.is_empty() && *part != ".")
-                .map(String::from)
-                .collect();
+            let parts: Vec<String> = glob::parts(pattern).into_iter().map(String::from).collect();
             if !parts.is_empty() {
                 ignore.has_exceptions |= exception;
                 ignore.rules.push(Rule { parts, exception });

@@ -262,7 +262,7 @@ impl Reading<'_> {
 
     /// The files that a pattern stands for, sorted.
     fn expand(&mut self, pattern: &Text, text: &str) -> Vec<PathBuf> {
-        let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+        let parts = glob::parts(text);
         let mut found = BTreeSet::new();
         if let Err((dir, error)) = self.walk(Path::new(""), &parts, &mut found) {
             let text = format!("the directory `{}` {}", dir.display(), error.text);

@@ -389,7 +389,8 @@ fn scalar(text: String, plain: bool) -> Content {
     }
 }
 
-/// What a plain scalar stands for. Underscores, binary, `yes` and `no` are YAML 1.1, and are texts here.
+/// What a plain scalar stands for. Underscores, binary, `yes` and `no` are YAML 1.1, and are texts here; so are digits
+/// after a zero, which one version reads as octal and the other as decimal.
 pub(crate) fn plain(text: &str) -> Plain {
     match text {
         "true" | "True" | "TRUE" => return Plain::Bool(true),
@@ -398,6 +399,9 @@ pub(crate) fn plain(text: &str) -> Plain {
     }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Plain::Text;
+    }
+    if digits.starts_with('0') && digits[1..].starts_with(|c: char| c.is_ascii_digit()) {
         return Plain::Text;
     }
     if digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -466,8 +470,22 @@ mod tests {
         ] {
             assert_eq!(plain(text), meaning, "{text}");
         }
-        let texts =
-            ["yes", "off", "1_000", "0b1", "9.9.9.9", "996:1100", "9000-9099", "-", ".", "+", "1e999", "inf"];
+        let texts = [
+            "yes",
+            "off",
+            "1_000",
+            "0b1",
+            "9.9.9.9",
+            "996:1100",
+            "9000-9099",
+            "-",
+            ".",
+            "+",
+            "0664",
+            "-01.5",
+            "1e999",
+            "inf",
+        ];
         for text in texts {
             assert_eq!(plain(text), Plain::Text, "{text}");
         }

@@ -126,3 +126,42 @@ fn every_key_of_the_schema_is_explained() {
     bare(&manifest::schema(), "", &mut found);
     assert_eq!(found, Vec::<String>::new());
 }
+
+/// What is passed on to OpenClaw is what another YAML library reads.
+#[test]
+fn two_yaml_libraries_come_to_the_same_values() {
+    let passed = r##"
+      text: [a b, "a: b", 'it''s', "tab\t\u00fc", yes, off, 9000-9099, 996:1100, 9.9.9.9, 1_000, .5.]
+      numbers: [0, -7, 12, 1.5, 2e3, 1.25e-2]
+      truth: [true, false, ~, null]
+      folded: >
+        one
+        two
+
+        three
+      kept: |+
+        line
+
+      stripped: |-
+        line
+      flow: { a: [1, {b: c}], "d e": f, }
+      anchored: &x { y: 1 }
+      alias: *x
+      multi: plain text
+        that goes on
+      "quoted key": '#no comment' # a comment
+      empty:
+      list:
+      - 1
+      -
+        - 2
+"##;
+    let text = format!("{EXAMPLE}\n")
+        .replace("openclaw: { tools: { deny: [browser] } }", &format!("openclaw:{passed}"));
+    let loaded = manifest::load(Path::new("fraktalia.yaml"), &beside(&text));
+    assert_eq!(loaded.notes, []);
+    let ours = Json::Object(loaded.manifest.unwrap().fractals["gardener"].openclaw.clone());
+    let yaml_1_2 = serde_saphyr::options! { strict_booleans: true, underscored_numbers_as_strings: true };
+    let theirs: Json = serde_saphyr::from_str_with_options(passed, yaml_1_2).expect("YAML");
+    assert_eq!(ours, theirs);
+}
