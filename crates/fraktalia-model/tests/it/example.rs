@@ -130,7 +130,7 @@ fn every_key_of_the_schema_is_explained() {
 /// What is passed on to OpenClaw is what another YAML library reads.
 #[test]
 fn two_yaml_libraries_come_to_the_same_values() {
-    let passed = r##"
+    let passed = r#"
       text: [a b, "a: b", 'it''s', "tab\t\u00fc", yes, off, 9000-9099, 996:1100, 9.9.9.9, 1_000, .5.]
       numbers: [0, -7, 12, 1.5, 2e3, 1.25e-2]
       truth: [true, false, ~, null]
@@ -155,7 +155,7 @@ fn two_yaml_libraries_come_to_the_same_values() {
       - 1
       -
         - 2
-"##;
+"#;
     let text = format!("{EXAMPLE}\n")
         .replace("openclaw: { tools: { deny: [browser] } }", &format!("openclaw:{passed}"));
     let loaded = manifest::load(Path::new("fraktalia.yaml"), &beside(&text));
