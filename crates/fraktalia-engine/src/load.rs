@@ -133,6 +133,15 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_pass_with_the_files_that_lie_beside_them() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let path = root.join("examples/single-host/fraktalia.yaml");
+        let loaded = manifest::load(&path, &DiskFiles { home: Some("/home/me".into()) });
+        assert_eq!(loaded.notes, []);
+        assert!(loaded.manifest.unwrap().fractals["gardener"].workspace.files.contains_key("AGENTS.md"));
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said_with_a_hint() {
         let dir = tempfile::tempdir().unwrap();
         let absent = load(&dir.path().join("fraktalia.yaml"));
