@@ -133,6 +133,16 @@ pub fn member(room: &str, user_id: &str) -> ResourceId {
     ResourceId::new(SystemId::matrix(), "member", format!("{room}/{user_id}"))
 }
 
+/// A room's place in a space, by the keys of both.
+pub fn child(space: &str, room: &str) -> ResourceId {
+    ResourceId::new(SystemId::matrix(), "child", format!("{space}/{room}"))
+}
+
+/// The lifted rate limits of our own Matrix user, whoever that is.
+pub fn rate_limit() -> ResourceId {
+    ResourceId::new(SystemId::matrix(), "override", "own")
+}
+
 /// An agent entry of `openclaw.json`.
 pub fn agent(id: &str) -> ResourceId {
     ResourceId::new(SystemId::openclaw(), "agent", id)

@@ -1,1 +1,33 @@
-//! fraktalia-matrix
+//! The Matrix provider: users, access tokens, rooms, spaces and members on a Synapse homeserver.
+//!
+//! | file | job |
+//! |---|---|
+//! | `spec`, `lower` | what is asked, and how it follows from the manifest |
+//! | `state`, `marker`, `observe` | what is seen, whose it is, and how it is read |
+//! | `diff`, `steps`, `op` | what differs, what is to be done about it, and the vocabulary of doing |
+//! | `perform`, `undo` | the effects, and the ways back |
+//! | `client` | the HTTP calls |
+
+pub mod client;
+mod diff;
+pub mod error;
+mod lower;
+pub mod marker;
+mod observe;
+pub mod op;
+mod perform;
+mod picture;
+pub mod spec;
+pub mod state;
+mod steps;
+pub mod system;
+mod token_file;
+pub mod undo;
+
+pub use client::{Client, Limits};
+pub use error::MatrixError;
+pub use op::MatrixOp;
+pub use spec::MatrixSpec;
+pub use state::MatrixState;
+pub use system::Matrix;
+pub use undo::MatrixUndo;

@@ -1,0 +1,197 @@
+//! From the manifest to what is asked of the homeserver.
+
+use std::collections::BTreeSet;
+
+use fraktalia_model::manifest::{self, JoinRule, Manifest, MembersPolicy, OnRemove};
+use fraktalia_model::{Note, Notes, ResourceId, Span, Value, id};
+use fraktalia_plan::Resource;
+
+use crate::marker::localpart;
+use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, Picture, RoomSpec, TokenSpec, UserSpec};
+
+type Wanted = Resource<MatrixSpec>;
+
+/// All that the manifest asks for.
+pub(crate) fn lower(manifest: &Manifest) -> Vec<Wanted> {
+    let Some(matrix) = &manifest.matrix else {
+        return Vec::new();
+    };
+    let mut wanted = Vec::new();
+    if !manifest.rooms.is_empty() {
+        wanted.push(limits(&matrix.at));
+    }
+    for (name, user) in &manifest.users {
+        wanted.push(account(name, user));
+        wanted.extend(user.owned_by.as_ref().map(|fractal| token(fractal, name, user)));
+    }
+    for room in manifest.rooms.values() {
+        wanted.push(self::room(matrix, manifest, room));
+        wanted.extend(child(matrix, manifest, room));
+        wanted.extend(room.members.iter().map(|one| member(matrix, manifest, room, one)));
+    }
+    wanted
+}
+
+fn limits(at: &Span) -> Wanted {
+    Resource {
+        id: id::rate_limit(),
+        spec: MatrixSpec::Override,
+        subject: "matrix".into(),
+        requires: BTreeSet::new(),
+        on_remove: OnRemove::Keep,
+        at: at.clone(),
+    }
+}
+
+fn account(name: &str, user: &manifest::User) -> Wanted {
+    Resource {
+        id: id::user(name),
+        spec: MatrixSpec::User(UserSpec {
+            user: user.id.clone(),
+            display_name: user.display_name.clone(),
+            bot: user.bot,
+            password: user.password.clone(),
+        }),
+        subject: user.owned_by.clone().unwrap_or_else(|| name.to_owned()),
+        requires: BTreeSet::new(),
+        on_remove: user.on_remove,
+        at: user.at.clone(),
+    }
+}
+
+fn token(fractal: &str, name: &str, user: &manifest::User) -> Wanted {
+    Resource {
+        id: id::token(fractal),
+        spec: MatrixSpec::Token(TokenSpec {
+            fractal: fractal.to_owned(),
+            user: user.id.clone(),
+        }),
+        subject: fractal.to_owned(),
+        requires: [id::user(name)].into(),
+        on_remove: OnRemove::Delete,
+        at: user.at.clone(),
+    }
+}
+
+fn subject(room: &manifest::Room) -> String {
+    room.fractal.clone().unwrap_or_else(|| room.key.clone())
+}
+
+fn full_alias(matrix: &manifest::Matrix, room: &manifest::Room) -> String {
+    format!("#{}:{}", room.alias, matrix.server_name)
+}
+
+fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -> Wanted {
+    let parent = room
+        .parent
+        .as_deref()
+        .filter(|parent| manifest.rooms.contains_key(*parent));
+    let restricted = room.join_rule == Some(JoinRule::Restricted);
+    Resource {
+        id: id::room(&room.key),
+        spec: MatrixSpec::Room(Box::new(RoomSpec {
+            key: room.key.clone(),
+            alias: full_alias(matrix, room),
+            space: room.space,
+            name: room.name.clone(),
+            topic: room.topic.clone(),
+            avatar: room.avatar.as_ref().map(|file| Picture {
+                path: file.path.clone(),
+                sha256: file.sha256.clone(),
+            }),
+            members: room.members.iter().map(|member| member.user.clone()).collect(),
+            policy: room.members_policy,
+            join_rule: room.join_rule,
+            allow: parent
+                .filter(|_| restricted)
+                .map(|parent| Value::after(id::room(parent))),
+            history: room.history,
+            encrypted: room.encrypted,
+            power_levels: room.power_levels.clone(),
+        })),
+        subject: subject(room),
+        requires: [id::rate_limit()].into(),
+        on_remove: room.on_remove,
+        at: room.at.clone(),
+    }
+}
+
+fn child(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -> Option<Wanted> {
+    let space = manifest.rooms.get(room.parent.as_ref()?)?;
+    let (space_id, room_id) = (id::room(&space.key), id::room(&room.key));
+    Some(Resource {
+        id: id::child(&space.key, &room.key),
+        spec: MatrixSpec::Child(ChildSpec {
+            space_alias: full_alias(matrix, space),
+            room_alias: full_alias(matrix, room),
+            space: Value::after(space_id.clone()),
+            room: Value::after(room_id.clone()),
+        }),
+        subject: subject(room),
+        requires: [space_id, room_id].into(),
+        on_remove: OnRemove::Delete,
+        at: room.at.clone(),
+    })
+}
+
+fn member(
+    matrix: &manifest::Matrix,
+    manifest: &Manifest,
+    room: &manifest::Room,
+    member: &manifest::Member,
+) -> Wanted {
+    let local = matrix.localpart(&member.user);
+    let mut requires: BTreeSet<ResourceId> = [id::room(&room.key)].into();
+    requires.extend(
+        local
+            .filter(|name| manifest.users.contains_key(*name))
+            .map(id::user),
+    );
+    Resource {
+        id: id::member(&room.key, &member.user.0),
+        spec: MatrixSpec::Member(MemberSpec {
+            alias: full_alias(matrix, room),
+            room: Value::after(id::room(&room.key)),
+            user: member.user.clone(),
+            local: local.is_some(),
+            display_name: local.and(member.display_name.clone()),
+            role: member.role,
+            policy: room.members_policy,
+        }),
+        subject: subject(room),
+        requires,
+        // With `at-least` nobody is ever put out: a member who leaves the manifest is forgotten.
+        on_remove: match room.members_policy {
+            MembersPolicy::AtLeast => OnRemove::Keep,
+            MembersPolicy::Exact => OnRemove::Delete,
+        },
+        at: room.at.clone(),
+    }
+}
+
+/// What does not fit together.
+pub(crate) fn lint(desired: &[Wanted]) -> Notes {
+    let mut notes = Notes::new();
+    for want in desired {
+        let MatrixSpec::Room(room) = &want.spec else {
+            continue;
+        };
+        if room.join_rule == Some(JoinRule::Restricted) && room.allow.is_none() {
+            notes.push(
+                Note::error(
+                    "matrix-restricted-without-space",
+                    format!("{} lets in the members of a space, but is in none", room.alias),
+                )
+                .about(&want.id)
+                .at(&want.at)
+                .hint("say which space with `in:`, or choose another `join_rule`"),
+            );
+        }
+    }
+    notes
+}
+
+/// `@ana:chat.home` as people of the same homeserver say it.
+pub(crate) fn names<'a>(users: impl IntoIterator<Item = &'a fraktalia_model::UserId>) -> String {
+    users.into_iter().map(localpart).collect::<Vec<_>>().join(", ")
+}

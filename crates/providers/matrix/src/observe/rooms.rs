@@ -1,0 +1,343 @@
+//! Rooms, their members and their places in spaces.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fraktalia_engine::Ask;
+use fraktalia_model::manifest::MembersPolicy;
+use fraktalia_model::{Note, ResourceId, RoomId, SystemId, UserId, id};
+use fraktalia_plan::{Observed, Owner, Seen};
+use serde_json::Value as Json;
+
+use super::{Interest, Interests, each};
+use crate::client::Client;
+use crate::client::rooms::Key;
+use crate::error::MatrixError;
+use crate::marker::{MARKER, Tag, tag};
+use crate::spec::{MatrixSpec, RoomSpec};
+use crate::state::{ChildState, MatrixState, MemberState, Membership, RoomView};
+
+/// All rooms that matter, as they were read.
+struct Rooms {
+    views: BTreeMap<RoomId, RoomView>,
+    tags: BTreeMap<RoomId, Tag>,
+    /// The room behind each wanted alias that is taken.
+    holders: BTreeMap<String, RoomId>,
+    /// How many rooms our own user is in.
+    joined: BTreeSet<RoomId>,
+}
+
+/// Reads the rooms, and what is in them.
+pub(super) async fn rooms(
+    client: &Client,
+    ask: &Ask<'_, MatrixSpec>,
+    interests: &Interests<'_>,
+) -> Result<Observed<MatrixState>, MatrixError> {
+    let me = client.me().await?;
+    let read = read(client, ask, interests).await?;
+    let mut seen = Observed::default();
+    let chosen = choose(&read, ask, interests, &mut seen);
+    for (id, (room, owner)) in &chosen {
+        let view = &read.views[room];
+        if *owner == Owner::Ours {
+            seen.outputs.set(id, room);
+        }
+        let state = room_state(&read, view, me, interests.get(id));
+        let state = MatrixState::Room(Box::new(state));
+        let owner = owner.clone();
+        seen.found.insert(id.clone(), Seen { state, owner });
+    }
+    members(&read, interests, &mut seen);
+    children(&read, me, &chosen, interests, &mut seen);
+    let ours = |room: &&RoomId| matches!(read.tags.get(*room), Some(Tag::Ours { .. } | Tag::Retired));
+    let strangers = read.joined.iter().filter(|room| !ours(room)).count();
+    if strangers > 0 {
+        seen.strangers.insert("rooms".into(), strangers);
+    }
+    seen.how = format!("{} rooms read whole", read.views.len());
+    Ok(seen)
+}
+
+fn room_spec<'a>(interest: &'a Interest<'_>) -> Option<&'a RoomSpec> {
+    match interest.spec() {
+        Some(MatrixSpec::Room(spec)) => Some(spec),
+        _ => None,
+    }
+}
+
+async fn read(
+    client: &Client,
+    ask: &Ask<'_, MatrixSpec>,
+    interests: &Interests<'_>,
+) -> Result<Rooms, MatrixError> {
+    let me = client.me().await?;
+    let wanted: BTreeSet<String> = interests
+        .values()
+        .filter(|interest| interest.want.is_some())
+        .filter_map(room_spec)
+        .map(|spec| spec.alias.clone())
+        .collect();
+    let resolved = each(wanted.into_iter().collect(), |alias: String| async move {
+        let room = client.resolve(&alias).await?;
+        Ok((alias, room))
+    })
+    .await?;
+    let holders: BTreeMap<String, RoomId> = resolved
+        .into_iter()
+        .filter_map(|(alias, room)| Some((alias, room?)))
+        .collect();
+    let joined: BTreeSet<RoomId> = client.joined_rooms().await?.into_iter().collect();
+    let mut candidates: BTreeSet<RoomId> = holders.values().cloned().collect();
+    candidates.extend(recorded(ask).map(|(_, room)| room));
+    let unknown: Vec<RoomId> = joined.difference(&candidates).cloned().collect();
+    tracing::debug!(
+        candidates = candidates.len(),
+        unknown = unknown.len(),
+        "rooms to look at"
+    );
+    let probe =
+        |room: RoomId| async move { Ok(carries_our_marker(client, &room, me).await?.then_some(room)) };
+    candidates.extend(each(unknown, probe).await?.into_iter().flatten());
+    let whole = |room: RoomId| async move {
+        let events = client.room_state(&room).await?;
+        Ok(events.map(|events| RoomView::new(room, events)))
+    };
+    let views: BTreeMap<RoomId, RoomView> = each(candidates.into_iter().collect(), whole)
+        .await?
+        .into_iter()
+        .flatten()
+        .map(|view| (view.room.clone(), view))
+        .collect();
+    let tags = views
+        .iter()
+        .map(|(room, view)| (room.clone(), tag(view, me, ask.realm)))
+        .collect();
+    Ok(Rooms {
+        views,
+        tags,
+        holders,
+        joined,
+    })
+}
+
+fn recorded<'a>(ask: &Ask<'a, MatrixSpec>) -> impl Iterator<Item = (&'a ResourceId, RoomId)> {
+    ask.owned
+        .iter()
+        .filter(|(id, _)| id.kind == "room")
+        .filter_map(|(id, record)| Some((id, record.outputs.get::<RoomId>(id)?)))
+}
+
+/// Whether a room that nothing else points to may be ours: there is a marker, and our own user sent it.
+async fn carries_our_marker(client: &Client, room: &RoomId, me: &UserId) -> Result<bool, MatrixError> {
+    let key = Key {
+        kind: MARKER,
+        state_key: "",
+    };
+    let event = client.state_event(room, key).await?;
+    let ours = |content: &Json| content.get("realm").is_some() && content.get("retired").is_none();
+    Ok(event.is_some_and(|event| event.sender == *me && ours(&event.content)))
+}
+
+/// Which room stands for which resource, and whose it is.
+fn choose(
+    read: &Rooms,
+    ask: &Ask<'_, MatrixSpec>,
+    interests: &Interests<'_>,
+    seen: &mut Observed<MatrixState>,
+) -> BTreeMap<ResourceId, (RoomId, Owner)> {
+    let holder = |id: &ResourceId| {
+        let spec = interests.get(id).and_then(room_spec)?;
+        read.holders.get(&spec.alias)
+    };
+    let mut chosen: BTreeMap<ResourceId, (RoomId, Owner)> = BTreeMap::new();
+    for (room, tag) in &read.tags {
+        let Tag::Ours { resource, .. } = tag else { continue };
+        if resource.system != SystemId::matrix() || resource.kind != "room" {
+            continue;
+        }
+        let prefer = holder(resource) == Some(room);
+        match chosen.get(resource) {
+            Some((other, _)) => {
+                let (kept, spare) = if prefer { (room, other) } else { (other, room) };
+                seen.notes.push(second_room(resource, kept, spare));
+                if prefer {
+                    chosen.insert(resource.clone(), (room.clone(), Owner::Ours));
+                }
+            }
+            None => {
+                chosen.insert(resource.clone(), (room.clone(), Owner::Ours));
+            }
+        }
+    }
+    // Recorded as ours, with no marker of anybody: it was lost, and is put back.
+    for (id, room) in recorded(ask) {
+        if matches!(read.tags.get(&room), Some(Tag::None)) {
+            chosen.entry(id.clone()).or_insert((room, Owner::Ours));
+        }
+    }
+    for id in interests.keys() {
+        if let Some(room) = holder(id) {
+            let owner = || owner_of_stranger(read, room);
+            chosen
+                .entry(id.clone())
+                .or_insert_with(|| (room.clone(), owner()));
+        }
+    }
+    chosen.retain(|_, (room, _)| read.views.contains_key(room));
+    chosen
+}
+
+fn second_room(resource: &ResourceId, kept: &RoomId, spare: &RoomId) -> Note {
+    Note::warning(
+        "matrix-second-room",
+        format!("{spare} carries the marker of {resource} too; {kept} is taken for it"),
+    )
+    .about(resource)
+    .hint("somebody copied the marker with our own account; remove it from the other room")
+}
+
+fn owner_of_stranger(read: &Rooms, room: &RoomId) -> Owner {
+    match read.tags.get(room) {
+        Some(Tag::Other { realm }) => Owner::Foreign(format!("realm {realm}")),
+        Some(Tag::Released | Tag::Retired) => Owner::Unmarked,
+        // Ours, but as another resource: its alias was taken over by hand.
+        Some(Tag::Ours { resource, .. }) => Owner::Foreign(resource.to_string()),
+        Some(Tag::None) | None => {
+            let creator = read.views.get(room).and_then(RoomView::creator);
+            Owner::Foreign(creator.map_or_else(|| "somebody".into(), ToString::to_string))
+        }
+    }
+}
+
+fn room_state(
+    read: &Rooms,
+    view: &RoomView,
+    me: &UserId,
+    interest: Option<&Interest<'_>>,
+) -> crate::state::RoomState {
+    let marked = matches!(read.tags.get(&view.room), Some(Tag::Ours { in_place: true, .. }));
+    let mut state = view.state(me, marked);
+    let want = interest
+        .filter(|interest| interest.want.is_some())
+        .and_then(room_spec);
+    if let Some(want) = want {
+        state.alias_holder = read.holders.get(&want.alias).cloned();
+        if want.policy == MembersPolicy::Exact {
+            let named: BTreeSet<&UserId> = want.members.iter().chain([me]).collect();
+            state.others = view.present().filter(|user| !named.contains(user)).collect();
+        }
+    } else if let Some(last) = interest.and_then(room_spec) {
+        let asked: BTreeSet<&UserId> = last.members.iter().filter(|user| *user != me).collect();
+        state.ours = view.present().filter(|user| asked.contains(user)).collect();
+    }
+    state
+}
+
+fn members(read: &Rooms, interests: &Interests<'_>, seen: &mut Observed<MatrixState>) {
+    for (id, interest) in interests.iter().filter(|(id, _)| id.kind == "member") {
+        // A key holds no slash; a localpart may.
+        let Some((key, _)) = id.name.split_once('/') else {
+            continue;
+        };
+        let Some(MatrixSpec::Member(spec)) = interest.spec() else {
+            continue;
+        };
+        let view = seen
+            .outputs
+            .get::<RoomId>(&id::room(key))
+            .and_then(|room| read.views.get(&room));
+        let Some(state) = view.and_then(|view| view.member(&spec.user)) else {
+            continue;
+        };
+        let insists = spec.insists();
+        if counts(&state, interest, insists) {
+            let state = MatrixState::Member(state);
+            let owner = Owner::Ours;
+            seen.found.insert(id.clone(), Seen { state, owner });
+        }
+    }
+}
+
+/// Whether somebody's relation to a room is more than having been there once.
+fn counts(state: &MemberState, interest: &Interest<'_>, insists: bool) -> bool {
+    let present = matches!(state.membership, Membership::Joined | Membership::Invited);
+    if interest.want.is_none() {
+        return present;
+    }
+    match state.membership {
+        Membership::Kicked => interest.owned,
+        Membership::Left => interest.owned || !insists,
+        _ => true,
+    }
+}
+
+fn children(
+    read: &Rooms,
+    me: &UserId,
+    chosen: &BTreeMap<ResourceId, (RoomId, Owner)>,
+    interests: &Interests<'_>,
+    seen: &mut Observed<MatrixState>,
+) {
+    let keys: BTreeMap<&RoomId, &str> = chosen
+        .iter()
+        .filter(|(_, (_, owner))| *owner == Owner::Ours)
+        .map(|(id, (room, _))| (room, id.name.as_str()))
+        .collect();
+    let mut pairs: BTreeMap<ResourceId, (RoomId, RoomId)> = BTreeMap::new();
+    for id in interests.keys().filter(|id| id.kind == "child") {
+        let Some((space, room)) = id.name.split_once('/') else {
+            continue;
+        };
+        let output = |key: &str| seen.outputs.get::<RoomId>(&id::room(key));
+        if let (Some(space), Some(room)) = (output(space), output(room)) {
+            pairs.insert(id.clone(), (space, room));
+        }
+    }
+    // Places that we gave to rooms of ours, also where our record of them was lost.
+    for (space, key) in &keys {
+        for event in read.views[*space]
+            .of_type("m.space.child")
+            .filter(|event| event.sender == *me)
+        {
+            let room = RoomId(event.state_key.clone());
+            if let Some(child) = keys.get(&room).filter(|_| tells(&event.content)) {
+                pairs.insert(id::child(key, child), ((*space).clone(), room));
+            }
+        }
+    }
+    for (id, (space, room)) in pairs {
+        let owned = interests.get(&id).is_some_and(|interest| interest.owned);
+        if let Some(one) = child(read, me, &space, &room, owned) {
+            seen.found.insert(id, one);
+        }
+    }
+}
+
+fn tells(content: &Json) -> bool {
+    content.get("via").is_some()
+}
+
+fn child(read: &Rooms, me: &UserId, space: &RoomId, room: &RoomId, owned: bool) -> Option<Seen<MatrixState>> {
+    let event = |of: &RoomId, kind: &str, other: &RoomId| {
+        let event = read.views.get(of)?.get(kind, &other.0)?;
+        tells(&event.content).then(|| event.sender.clone())
+    };
+    let child = event(space, "m.space.child", room);
+    let parent = event(room, "m.space.parent", space);
+    if child.is_none() && parent.is_none() {
+        return None;
+    }
+    let by_us = [&child, &parent].into_iter().flatten().any(|sender| sender == me);
+    // Both rooms are ours, so their ties are as well; a tie that somebody else made is adopted.
+    let owner = if owned || by_us {
+        Owner::Ours
+    } else {
+        Owner::Unmarked
+    };
+    let state = MatrixState::Child(ChildState {
+        space: space.clone(),
+        room: room.clone(),
+        child: child.is_some(),
+        parent: parent.is_some(),
+    });
+    Some(Seen { state, owner })
+}
