@@ -4,5 +4,6 @@ pub mod contract;
 pub mod manifest;
 pub mod proxy;
 pub mod real;
+pub mod sim;
 pub mod toy;
 pub mod twice;

@@ -78,13 +78,7 @@ enum Body<'a> {
 
 impl Call<'_> {
     fn new(method: Method, path: String, what: impl Into<String>) -> Self {
-        Self {
-            method,
-            path,
-            body: Body::None,
-            token: None,
-            what: what.into(),
-        }
+        Self { method, path, body: Body::None, token: None, what: what.into() }
     }
 
     fn get(path: String, what: impl Into<String>) -> Self {
@@ -92,28 +86,18 @@ impl Call<'_> {
     }
 
     fn put(path: String, body: Json, what: impl Into<String>) -> Self {
-        Self {
-            body: Body::Json(body),
-            ..Self::new(Method::PUT, path, what)
-        }
+        Self { body: Body::Json(body), ..Self::new(Method::PUT, path, what) }
     }
 
     fn post(path: String, body: Json, what: impl Into<String>) -> Self {
-        Self {
-            body: Body::Json(body),
-            ..Self::new(Method::POST, path, what)
-        }
+        Self { body: Body::Json(body), ..Self::new(Method::POST, path, what) }
     }
 }
 
 /// A path with every segment percent-encoded: room ids of version 12 may hold anything.
 fn path(segments: &[&str]) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     segments.iter().fold(String::new(), |mut path, segment| {
         path.push('/');
         path.extend(utf8_percent_encode(segment, KEPT));
@@ -187,10 +171,7 @@ impl Client {
             default: String,
         }
         let version = self.default_version.get_or_try_init(|| async {
-            let call = Call::get(
-                client_path(&["capabilities"]),
-                "read the homeserver's capabilities",
-            );
+            let call = Call::get(client_path(&["capabilities"]), "read the homeserver's capabilities");
             let answer: Answer = self.call(call).await?;
             Ok::<_, MatrixError>(answer.capabilities.versions.default)
         });
@@ -206,11 +187,7 @@ impl Client {
         }
         let call = Call {
             body: Body::Bytes { mime, bytes },
-            ..Call::new(
-                Method::POST,
-                "/_matrix/media/v3/upload".into(),
-                "upload a picture",
-            )
+            ..Call::new(Method::POST, "/_matrix/media/v3/upload".into(), "upload a picture")
         };
         Ok(self.call::<Answer>(call).await?.content_uri)
     }
@@ -233,11 +210,7 @@ impl Client {
             let list = admin_path(&["v1", "users", &me.0, "media"]);
             let call = Call::get(format!("{list}?limit=200&from={from}"), "list our own pictures");
             let page: Answer = self.call(call).await?;
-            if let Some(found) = page
-                .media
-                .iter()
-                .find(|media| media.sha256.as_deref() == Some(sha256))
-            {
+            if let Some(found) = page.media.iter().find(|media| media.sha256.as_deref() == Some(sha256)) {
                 return Ok(Some(format!("mxc://{server_name}/{}", found.media_id)));
             }
             match page.next_token {
@@ -298,19 +271,13 @@ impl Client {
     async fn once(&self, call: &Call<'_>) -> Result<Json, MatrixError> {
         let url = format!("{}{}", self.base, call.path);
         let token = call.token.unwrap_or(&self.token);
-        let mut request = self
-            .http
-            .request(call.method.clone(), url)
-            .bearer_auth(token.expose());
+        let mut request = self.http.request(call.method.clone(), url).bearer_auth(token.expose());
         request = match &call.body {
             Body::None => request,
             Body::Json(json) => request.json(json),
             Body::Bytes { mime, bytes } => request.header("content-type", *mime).body(bytes.to_vec()),
         };
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.transport(call, error))?;
+        let response = request.send().await.map_err(|error| self.transport(call, error))?;
         let status = response.status();
         let patience = retry_after(&response);
         let body = self.read(call, response).await?;
@@ -319,16 +286,9 @@ impl Client {
 
     async fn read(&self, call: &Call<'_>, mut response: Response) -> Result<Vec<u8>, MatrixError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.transport(call, error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(call, error))? {
             if body.len() + chunk.len() > self.limits.body {
-                return Err(MatrixError::TooLarge {
-                    what: call.what.clone(),
-                    limit: self.limits.body,
-                });
+                return Err(MatrixError::TooLarge { what: call.what.clone(), limit: self.limits.body });
             }
             body.extend_from_slice(&chunk);
         }
@@ -370,10 +330,8 @@ impl Client {
             return Ok(json);
         }
         let text = |key: &str| json.get(key).and_then(Json::as_str).map(ToOwned::to_owned);
-        let (errcode, message) = (
-            text("errcode").unwrap_or_else(|| "without a code".into()),
-            text("error").unwrap_or_default(),
-        );
+        let (errcode, message) =
+            (text("errcode").unwrap_or_else(|| "without a code".into()), text("error").unwrap_or_default());
         Err(match status.as_u16() {
             429 => MatrixError::RateLimited {
                 what: what(),
@@ -384,18 +342,8 @@ impl Client {
                     .or(patience)
                     .unwrap_or(Duration::from_secs(1)),
             },
-            status @ 500.. => MatrixError::Failed {
-                what: what(),
-                status,
-                errcode,
-                message,
-            },
-            status => MatrixError::Refused {
-                what: what(),
-                status,
-                errcode,
-                message,
-            },
+            status @ 500.. => MatrixError::Failed { what: what(), status, errcode, message },
+            status => MatrixError::Refused { what: what(), status, errcode, message },
         })
     }
 }
@@ -419,9 +367,7 @@ fn excerpt(body: &[u8]) -> String {
 
 fn is_loopback(base: &str) -> bool {
     let host = base.split("://").nth(1).unwrap_or(base);
-    ["127.", "localhost", "[::1]"]
-        .iter()
-        .any(|loopback| host.starts_with(loopback))
+    ["127.", "localhost", "[::1]"].iter().any(|loopback| host.starts_with(loopback))
 }
 
 #[cfg(test)]
@@ -438,10 +384,7 @@ mod tests {
 
     #[test]
     fn a_strange_answer_is_shown_by_its_first_words() {
-        assert_eq!(
-            excerpt(b"<html>\n  <body>Bad\x07 gateway"),
-            "<html> <body>Bad gateway"
-        );
+        assert_eq!(excerpt(b"<html>\n  <body>Bad\x07 gateway"), "<html> <body>Bad gateway");
         assert_eq!(excerpt(b""), "nothing at all");
     }
 }

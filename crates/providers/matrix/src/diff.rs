@@ -42,35 +42,20 @@ pub(crate) fn diff(
 ) -> Delta {
     match (&want.spec, &have.state) {
         (MatrixSpec::User(spec), MatrixState::User(state)) => {
-            let last = last.and_then(|last| {
-                if let MatrixSpec::User(last) = last {
-                    Some(last)
-                } else {
-                    None
-                }
-            });
+            let last =
+                last.and_then(|last| if let MatrixSpec::User(last) = last { Some(last) } else { None });
             user(spec, state, last)
         }
         (MatrixSpec::Token(spec), MatrixState::Token(state)) => token(spec, state),
         (MatrixSpec::Room(spec), MatrixState::Room(state)) => {
-            let last = last.and_then(|last| {
-                if let MatrixSpec::Room(last) = last {
-                    Some(&**last)
-                } else {
-                    None
-                }
-            });
+            let last =
+                last.and_then(|last| if let MatrixSpec::Room(last) = last { Some(&**last) } else { None });
             room(want, spec, state, last)
         }
         (MatrixSpec::Child(spec), MatrixState::Child(state)) => child(spec, state, last.is_some()),
         (MatrixSpec::Member(spec), MatrixState::Member(state)) => {
-            let last = last.and_then(|last| {
-                if let MatrixSpec::Member(last) = last {
-                    Some(last)
-                } else {
-                    None
-                }
-            });
+            let last =
+                last.and_then(|last| if let MatrixSpec::Member(last) = last { Some(last) } else { None });
             member(want, spec, state, last)
         }
         // Any override will do: an admin who chose another limit than none had a reason. Two different kinds
@@ -80,10 +65,7 @@ pub(crate) fn diff(
 }
 
 fn of(fields: impl IntoIterator<Item = Option<FieldChange>>) -> Delta {
-    Delta {
-        fields: fields.into_iter().flatten().collect(),
-        ..Delta::default()
-    }
+    Delta { fields: fields.into_iter().flatten().collect(), ..Delta::default() }
 }
 
 /// A field that is on or off, and that we only ever switch on.
@@ -99,37 +81,14 @@ fn on(field: &str, have: bool, asked_before: bool, off: &str, on: &str) -> Optio
 fn user(spec: &UserSpec, state: &UserState, last: Option<&UserSpec>) -> Delta {
     let last_name = last.and_then(|last| last.display_name.as_ref());
     of([
-        on(
-            field::DEACTIVATED,
-            !state.deactivated,
-            last.is_some(),
-            "yes",
-            "no",
-        ),
-        optional(
-            field::DISPLAY_NAME,
-            spec.display_name.as_ref(),
-            state.display_name.as_ref(),
-            last_name,
-        ),
-        on(
-            field::BOT,
-            state.bot || !spec.bot,
-            last.is_some_and(|last| last.bot),
-            "no",
-            "yes",
-        ),
+        on(field::DEACTIVATED, !state.deactivated, last.is_some(), "yes", "no"),
+        optional(field::DISPLAY_NAME, spec.display_name.as_ref(), state.display_name.as_ref(), last_name),
+        on(field::BOT, state.bot || !spec.bot, last.is_some_and(|last| last.bot), "no", "yes"),
     ])
 }
 
 fn token(_spec: &TokenSpec, state: &TokenState) -> Delta {
-    of([on(
-        field::TOKEN,
-        state.valid,
-        true,
-        "not accepted by the homeserver",
-        "a new one",
-    )])
+    of([on(field::TOKEN, state.valid, true, "not accepted by the homeserver", "a new one")])
 }
 
 fn child(_spec: &ChildSpec, state: &ChildState, asked_before: bool) -> Delta {
@@ -152,10 +111,7 @@ fn member(
         Membership::Left => !spec.insists(),
         Membership::Banned => true,
     };
-    let (off, to) = (
-        state.membership.text(),
-        if spec.local { "joined" } else { "invited" },
-    );
+    let (off, to) = (state.membership.text(), if spec.local { "joined" } else { "invited" });
     let name_counts = spec.local && (state.membership == Membership::Joined || !in_room);
     let mut delta = of([
         on(field::MEMBERSHIP, in_room, last.is_some(), off, to),
@@ -176,29 +132,18 @@ fn member(
             .hint("`members_policy: exact` joins whoever left again"),
         ),
         Membership::Banned => Some(
-            Note::warning(
-                "matrix-banned",
-                format!("{user} is banned from {}, and stays so", spec.alias),
-            )
-            .hint("lift the ban by hand, or take them out of the manifest"),
+            Note::warning("matrix-banned", format!("{user} is banned from {}, and stays so", spec.alias))
+                .hint("lift the ban by hand, or take them out of the manifest"),
         ),
         _ => None,
     };
-    delta
-        .notes
-        .extend(note.map(|note| note.about(&want.id).at(&want.at)));
+    delta.notes.extend(note.map(|note| note.about(&want.id).at(&want.at)));
     delta
 }
 
 fn room(want: &Resource<MatrixSpec>, spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Delta {
     let mut delta = of([
-        on(
-            field::ENTERED,
-            state.entered,
-            last.is_some(),
-            "not in it",
-            "joined",
-        ),
+        on(field::ENTERED, state.entered, last.is_some(), "not in it", "joined"),
         on(field::MARKER, state.marked, last.is_some(), "missing", "ours"),
         alias(spec, state, last),
         optional(
@@ -229,26 +174,16 @@ fn room(want: &Resource<MatrixSpec>, spec: &RoomSpec, state: &RoomState, last: O
 fn blocked(spec: &RoomSpec, state: &RoomState) -> Option<Note> {
     let alias = &spec.alias;
     if spec.space != state.space {
-        let (is, asked) = if state.space {
-            ("a space", "a room")
-        } else {
-            ("a room", "a space")
-        };
+        let (is, asked) = if state.space { ("a space", "a room") } else { ("a room", "a space") };
         return Some(
-            Note::error(
-                "matrix-room-or-space",
-                format!("{alias} is {is} and cannot become {asked}"),
-            )
-            .hint("give it another key and another alias: the old one retires, a new one is made"),
+            Note::error("matrix-room-or-space", format!("{alias} is {is} and cannot become {asked}"))
+                .hint("give it another key and another alias: the old one retires, a new one is made"),
         );
     }
     if spec.encrypted == Some(false) && state.encrypted {
         return Some(
-            Note::error(
-                "matrix-encrypted",
-                format!("{alias} is encrypted, which cannot be switched off"),
-            )
-            .hint("leave `encrypted` out, or make a new room under another key"),
+            Note::error("matrix-encrypted", format!("{alias} is encrypted, which cannot be switched off"))
+                .hint("leave `encrypted` out, or make a new room under another key"),
         );
     }
     match &state.alias_holder {
@@ -266,28 +201,14 @@ fn blocked(spec: &RoomSpec, state: &RoomState) -> Option<Note> {
 fn alias(spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Option<FieldChange> {
     let here = state.alias_holder.as_ref() == Some(&state.room);
     let have = state.alias.as_ref().filter(|have| here || **have != spec.alias);
-    optional(
-        field::ALIAS,
-        Some(&spec.alias),
-        have,
-        last.map(|last| &last.alias),
-    )
+    optional(field::ALIAS, Some(&spec.alias), have, last.map(|last| &last.alias))
 }
 
 fn avatar(spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Option<FieldChange> {
     let sha = |spec: &RoomSpec| spec.avatar.as_ref().map(|picture| short(&picture.sha256));
     // A picture that somebody else set has no hash of ours; its address tells it apart from none at all.
-    let have = state
-        .picture
-        .as_deref()
-        .map(short)
-        .or_else(|| state.picture_url.clone());
-    optional(
-        field::AVATAR,
-        sha(spec).as_ref(),
-        have.as_ref(),
-        last.and_then(sha).as_ref(),
-    )
+    let have = state.picture.as_deref().map(short).or_else(|| state.picture_url.clone());
+    optional(field::AVATAR, sha(spec).as_ref(), have.as_ref(), last.and_then(sha).as_ref())
 }
 
 fn short(sha256: &str) -> String {
@@ -305,10 +226,7 @@ fn join_rule(spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Opt
                 .as_ref()
                 .is_some_and(|allow| allow.known().is_some_and(|space| state.allow.contains(space))),
     };
-    let asked = |rule: JoinRule| JoinRuleText {
-        rule: word(rule),
-        allow: rule == JoinRule::Restricted,
-    };
+    let asked = |rule: JoinRule| JoinRuleText { rule: word(rule), allow: rule == JoinRule::Restricted };
     compare(
         field::JOIN_RULE,
         &asked(rule),
@@ -346,12 +264,7 @@ fn history(spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Optio
     let asked = |spec: &RoomSpec| spec.history.map(word);
     // Without an event the specification says `shared`.
     let have = state.history.clone().unwrap_or_else(|| "shared".into());
-    optional(
-        field::HISTORY,
-        asked(spec).as_ref(),
-        Some(&have),
-        last.and_then(asked).as_ref(),
-    )
+    optional(field::HISTORY, asked(spec).as_ref(), Some(&have), last.and_then(asked).as_ref())
 }
 
 fn encryption(spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Option<FieldChange> {

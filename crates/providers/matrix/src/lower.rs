@@ -62,10 +62,7 @@ fn account(name: &str, user: &manifest::User) -> Wanted {
 fn token(fractal: &str, name: &str, user: &manifest::User) -> Wanted {
     Resource {
         id: id::token(fractal),
-        spec: MatrixSpec::Token(TokenSpec {
-            fractal: fractal.to_owned(),
-            user: user.id.clone(),
-        }),
+        spec: MatrixSpec::Token(TokenSpec { fractal: fractal.to_owned(), user: user.id.clone() }),
         subject: fractal.to_owned(),
         requires: [id::user(name)].into(),
         on_remove: OnRemove::Delete,
@@ -82,10 +79,7 @@ fn full_alias(matrix: &manifest::Matrix, room: &manifest::Room) -> String {
 }
 
 fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -> Wanted {
-    let parent = room
-        .parent
-        .as_deref()
-        .filter(|parent| manifest.rooms.contains_key(*parent));
+    let parent = room.parent.as_deref().filter(|parent| manifest.rooms.contains_key(*parent));
     let restricted = room.join_rule == Some(JoinRule::Restricted);
     Resource {
         id: id::room(&room.key),
@@ -95,16 +89,14 @@ fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -
             space: room.space,
             name: room.name.clone(),
             topic: room.topic.clone(),
-            avatar: room.avatar.as_ref().map(|file| Picture {
-                path: file.path.clone(),
-                sha256: file.sha256.clone(),
-            }),
+            avatar: room
+                .avatar
+                .as_ref()
+                .map(|file| Picture { path: file.path.clone(), sha256: file.sha256.clone() }),
             members: room.members.iter().map(|member| member.user.clone()).collect(),
             policy: room.members_policy,
             join_rule: room.join_rule,
-            allow: parent
-                .filter(|_| restricted)
-                .map(|parent| Value::after(id::room(parent))),
+            allow: parent.filter(|_| restricted).map(|parent| Value::after(id::room(parent))),
             history: room.history,
             encrypted: room.encrypted,
             power_levels: room.power_levels.clone(),
@@ -142,11 +134,7 @@ fn member(
 ) -> Wanted {
     let local = matrix.localpart(&member.user);
     let mut requires: BTreeSet<ResourceId> = [id::room(&room.key)].into();
-    requires.extend(
-        local
-            .filter(|name| manifest.users.contains_key(*name))
-            .map(id::user),
-    );
+    requires.extend(local.filter(|name| manifest.users.contains_key(*name)).map(id::user));
     Resource {
         id: id::member(&room.key, &member.user.0),
         spec: MatrixSpec::Member(MemberSpec {

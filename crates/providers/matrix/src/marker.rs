@@ -76,18 +76,12 @@ pub fn tag(room: &RoomView, me: &UserId, realm: &str) -> Tag {
         return match Marker::read(&event.content) {
             Some(marker) if marker.realm != realm => Tag::Other { realm: marker.realm },
             Some(marker) if marker.retired => Tag::Retired,
-            Some(marker) => Tag::Ours {
-                resource: marker.resource,
-                in_place: true,
-            },
+            Some(marker) => Tag::Ours { resource: marker.resource, in_place: true },
             None => Tag::Released,
         };
     }
     match stamp(room, me) {
-        Some(stamp) if stamp.realm == realm => Tag::Ours {
-            resource: stamp.resource,
-            in_place: false,
-        },
+        Some(stamp) if stamp.realm == realm => Tag::Ours { resource: stamp.resource, in_place: false },
         Some(stamp) => Tag::Other { realm: stamp.realm },
         None => Tag::None,
     }
@@ -95,9 +89,7 @@ pub fn tag(room: &RoomView, me: &UserId, realm: &str) -> Tag {
 
 /// The stamp of the room's creation, if our own user made it.
 pub fn stamp(room: &RoomView, me: &UserId) -> Option<Marker> {
-    let create = room
-        .get("m.room.create", "")
-        .filter(|event| event.sender == *me)?;
+    let create = room.get("m.room.create", "").filter(|event| event.sender == *me)?;
     Marker::read(create.content.get(MARKER)?)
 }
 
@@ -108,9 +100,7 @@ pub fn user_mark(realm: &str, run: &str, step: StepId, user: &UserId) -> String 
 
 /// Whether an identity marks a user as made in this realm.
 pub fn marks_user(external_id: &str, realm: &str) -> bool {
-    external_id
-        .strip_prefix(realm)
-        .is_some_and(|rest| rest.starts_with('/'))
+    external_id.strip_prefix(realm).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// `ana` for `@ana:chat.home`.

@@ -43,21 +43,10 @@ pub(crate) type Interests<'a> = BTreeMap<ResourceId, Interest<'a>>;
 fn interests<'a>(ask: &Ask<'a, MatrixSpec>) -> Interests<'a> {
     let mut all = Interests::new();
     for want in ask.wanted {
-        all.insert(
-            want.id.clone(),
-            Interest {
-                want: Some(&want.spec),
-                last: None,
-                owned: false,
-            },
-        );
+        all.insert(want.id.clone(), Interest { want: Some(&want.spec), last: None, owned: false });
     }
     for (id, record) in ask.owned {
-        let interest = all.entry(id.clone()).or_insert(Interest {
-            want: None,
-            last: None,
-            owned: true,
-        });
+        let interest = all.entry(id.clone()).or_insert(Interest { want: None, last: None, owned: true });
         interest.owned = true;
         interest.last = serde_json::from_value(record.spec.clone()).ok();
     }
@@ -72,10 +61,8 @@ pub(crate) async fn observe(
     let client = matrix.connect(ask.secrets).await?;
     if !client.is_admin().await? {
         let me = client.me().await?;
-        return Err(
-            ObserveError::new(format!("{me} has no admin rights on {}", matrix.homeserver))
-                .with_hint("`matrix.admin_token` has to be the token of a server admin"),
-        );
+        return Err(ObserveError::new(format!("{me} has no admin rights on {}", matrix.homeserver))
+            .with_hint("`matrix.admin_token` has to be the token of a server admin"));
     }
     let interests = interests(ask);
     let (limits, users, tokens, rooms) = tokio::try_join!(
@@ -116,11 +103,8 @@ async fn limits(client: &Client, interests: &Interests<'_>) -> Result<Observed<M
         // A homeserver that cannot do this has to be lived with; refusals for the rate are waited out.
         Err(error) if error.is(code::UNRECOGNIZED) || error.is(code::NOT_FOUND) => {
             seen.notes.push(
-                Note::info(
-                    "matrix-rate-limits",
-                    "the homeserver lets nobody lift rate limits",
-                )
-                .hint("large changes will take their time"),
+                Note::info("matrix-rate-limits", "the homeserver lets nobody lift rate limits")
+                    .hint("large changes will take their time"),
             );
             true
         }
@@ -128,13 +112,7 @@ async fn limits(client: &Client, interests: &Interests<'_>) -> Result<Observed<M
     };
     if there {
         let state = MatrixState::Override;
-        seen.found.insert(
-            id,
-            Seen {
-                state,
-                owner: Owner::Ours,
-            },
-        );
+        seen.found.insert(id, Seen { state, owner: Owner::Ours });
     }
     Ok(seen)
 }
@@ -163,11 +141,7 @@ async fn users(
         if account.deactivated && marked && !owned {
             continue;
         }
-        let owner = if owned || marked {
-            Owner::Ours
-        } else {
-            Owner::Unmarked
-        };
+        let owner = if owned || marked { Owner::Ours } else { Owner::Unmarked };
         seen.outputs.set(&id, &user);
         let state = MatrixState::User(user_state(user, account));
         seen.found.insert(id, Seen { state, owner });
@@ -176,10 +150,7 @@ async fn users(
 }
 
 fn marked(account: &Account, realm: &str) -> bool {
-    account
-        .external_ids
-        .iter()
-        .any(|id| id.auth_provider == PROVIDER && marks_user(&id.external_id, realm))
+    account.external_ids.iter().any(|id| id.auth_provider == PROVIDER && marks_user(&id.external_id, realm))
 }
 
 fn user_state(user: UserId, account: Account) -> UserState {
@@ -216,17 +187,8 @@ async fn tokens(
     for (id, spec, valid) in each(asked, read).await? {
         let Some(valid) = valid else { continue };
         token_file::outputs(&mut seen.outputs, &id, &spec);
-        let state = MatrixState::Token(TokenState {
-            user: spec.user,
-            valid,
-        });
-        seen.found.insert(
-            id,
-            Seen {
-                state,
-                owner: Owner::Ours,
-            },
-        );
+        let state = MatrixState::Token(TokenState { user: spec.user, valid });
+        seen.found.insert(id, Seen { state, owner: Owner::Ours });
     }
     Ok(seen)
 }
@@ -248,9 +210,7 @@ async fn delegated(
         return Ok(Notes::new());
     }
     let text = "accounts of this homeserver live in an authentication service, where we can make neither users nor tokens";
-    Ok(vec![
-        Note::error("matrix-delegated-accounts", text)
-            .about(id)
-            .hint("make the user there (mas-cli manage register-user), then plan again; `account: own` is not possible"),
-    ])
+    Ok(vec![Note::error("matrix-delegated-accounts", text).about(id).hint(
+        "make the user there (mas-cli manage register-user), then plan again; `account: own` is not possible",
+    )])
 }

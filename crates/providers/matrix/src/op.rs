@@ -258,10 +258,7 @@ impl RoomEvent {
 
     /// Where it stands.
     pub fn key<'a>(&self, state_key: &'a str) -> Key<'a> {
-        Key {
-            kind: self.kind(),
-            state_key,
-        }
+        Key { kind: self.kind(), state_key }
     }
 }
 

@@ -19,10 +19,7 @@ use crate::system::Matrix;
 use crate::token_file;
 
 /// No limit at all, in Synapse's way of saying it.
-pub(crate) const UNLIMITED: RateLimit = RateLimit {
-    messages_per_second: 0,
-    burst_count: 0,
-};
+pub(crate) const UNLIMITED: RateLimit = RateLimit { messages_per_second: 0, burst_count: 0 };
 
 /// A step with what it takes to do it.
 pub(crate) struct Doing<'a> {
@@ -74,9 +71,7 @@ impl Doing<'_> {
                 let room = self.room(room)?;
                 let state_key = event.state_key(self.cx.outputs).map_err(unresolved)?;
                 let content = self.content(event).await?;
-                self.client
-                    .put_state(&room, event.key(&state_key), content)
-                    .await?;
+                self.client.put_state(&room, event.key(&state_key), content).await?;
                 Ok(none)
             }
             MatrixOp::AddAlias { room, alias } => {
@@ -116,13 +111,7 @@ impl Doing<'_> {
     }
 
     async fn create_user(&self, op: &MatrixOp) -> Result<Outputs, StepError> {
-        let MatrixOp::CreateUser {
-            user,
-            display_name,
-            bot,
-            password,
-        } = op
-        else {
+        let MatrixOp::CreateUser { user, display_name, bot, password } = op else {
             return Ok(Outputs::new());
         };
         let password = match password {
@@ -140,11 +129,7 @@ impl Doing<'_> {
             user_type: bot.then(|| Some("bot".into())),
             deactivated: Some(false),
             password,
-            external_ids: Some(
-                kept.filter(|id| id.auth_provider != PROVIDER)
-                    .chain([ours])
-                    .collect(),
-            ),
+            external_ids: Some(kept.filter(|id| id.auth_provider != PROVIDER).chain([ours]).collect()),
         };
         self.client.put_account(user, &change).await?;
         Ok(Outputs::of(&id::user(localpart(user)), user))
@@ -183,26 +168,17 @@ impl Doing<'_> {
             MatrixOp::Kick { room, user } => {
                 let reason = "no longer in the manifest";
                 let out = [Membership::Kicked, Membership::Left, Membership::Banned];
-                self.unless(room, user, &out, self.client.kick(room, user, reason))
-                    .await
+                self.unless(room, user, &out, self.client.kick(room, user, reason)).await
             }
-            MatrixOp::NameInRoom {
-                room,
-                user,
-                display_name,
-            } => self.name(&self.room(room)?, user, display_name).await,
+            MatrixOp::NameInRoom { room, user, display_name } => {
+                self.name(&self.room(room)?, user, display_name).await
+            }
             _ => Ok(()),
         }
     }
 
     pub(crate) async fn join(&self, room: &RoomId, user: &UserId) -> Result<(), StepError> {
-        self.unless(
-            room,
-            user,
-            &[Membership::Joined],
-            self.client.force_join(room, user),
-        )
-        .await
+        self.unless(room, user, &[Membership::Joined], self.client.force_join(room, user)).await
     }
 
     /// Does it; a refusal is fine where all is as it was to become.
@@ -231,10 +207,7 @@ impl Doing<'_> {
         room: &RoomId,
         user: &UserId,
     ) -> Result<Option<(Membership, Json)>, MatrixError> {
-        let key = Key {
-            kind: "m.room.member",
-            state_key: &user.0,
-        };
+        let key = Key { kind: "m.room.member", state_key: &user.0 };
         let Some(event) = self.client.state_event(room, key).await? else {
             return Ok(None);
         };
@@ -258,9 +231,7 @@ impl Doing<'_> {
 
     /// The content of an event, with stamp and upload.
     pub(crate) async fn content(&self, event: &RoomEvent) -> Result<Json, StepError> {
-        let plain = event
-            .plain(self.cx.outputs, &self.matrix.server_name)
-            .map_err(unresolved)?;
+        let plain = event.plain(self.cx.outputs, &self.matrix.server_name).map_err(unresolved)?;
         if let Some(content) = plain {
             return Ok(content);
         }
@@ -291,10 +262,8 @@ impl Doing<'_> {
         if error.is(code::ROOM_IN_USE) {
             return match self.made(resource, spec).await? {
                 Made::Whole(room) => Ok(Outputs::of(resource, &room)),
-                _ => Err(StepError::from(error).with_hint(format!(
-                    "{} was taken since the plan was made: plan again",
-                    spec.alias
-                ))),
+                _ => Err(StepError::from(error)
+                    .with_hint(format!("{} was taken since the plan was made: plan again", spec.alias))),
             };
         }
         // Also a plain refusal can leave a part of a room behind, which then holds the alias.
@@ -365,31 +334,18 @@ impl Doing<'_> {
                 && marker.step == self.cx.step
         };
         if !stamp(&view, me).is_some_and(|marker| ours(&marker)) {
-            let creator = view
-                .creator()
-                .map_or_else(|| "somebody".into(), ToString::to_string);
-            return Ok(Made::Strange(
-                room,
-                format!("a room that {creator} made, not this step"),
-            ));
+            let creator = view.creator().map_or_else(|| "somebody".into(), ToString::to_string);
+            return Ok(Made::Strange(room, format!("a room that {creator} made, not this step")));
         }
         // The marker is among the last events of a creation: with it, everything is there.
         let whole = view.get(MARKER, "").is_some() && view.get("m.room.power_levels", "").is_some();
-        Ok(if whole {
-            Made::Whole(room)
-        } else {
-            Made::Part(room)
-        })
+        Ok(if whole { Made::Whole(room) } else { Made::Part(room) })
     }
 
     /// Finds out whether the effect was had.
     pub(crate) async fn landed(&self, op: &MatrixOp) -> Result<Landed, StepError> {
         let yes = |done: bool| {
-            if done {
-                Landed::Yes(Outputs::new())
-            } else {
-                Landed::No
-            }
+            if done { Landed::Yes(Outputs::new()) } else { Landed::No }
         };
         Ok(match op {
             MatrixOp::LiftLimits => {
@@ -425,10 +381,7 @@ impl Doing<'_> {
             }
             MatrixOp::Enter { room } => {
                 let me = self.client.me().await?;
-                yes(matches!(
-                    self.member(room, me).await?,
-                    Some((Membership::Joined, _))
-                ))
+                yes(matches!(self.member(room, me).await?, Some((Membership::Joined, _))))
             }
             MatrixOp::Join { room, user } => {
                 let now = self.member(&self.room(room)?, user).await?;
@@ -440,16 +393,9 @@ impl Doing<'_> {
             }
             MatrixOp::Kick { room, user } => {
                 let now = self.member(room, user).await?;
-                yes(!matches!(
-                    now,
-                    Some((Membership::Joined | Membership::Invited, _))
-                ))
+                yes(!matches!(now, Some((Membership::Joined | Membership::Invited, _))))
             }
-            MatrixOp::NameInRoom {
-                room,
-                user,
-                display_name,
-            } => {
+            MatrixOp::NameInRoom { room, user, display_name } => {
                 let now = self.member(&self.room(room)?, user).await?;
                 yes(now.is_some_and(|(_, content)| content["displayname"] == **display_name))
             }
@@ -466,9 +412,9 @@ impl Doing<'_> {
                 Landed::Yes(Outputs::of(&id::user(localpart(user)), user))
             }
             // Synapse writes the account first and the identity last.
-            Some(account) if !account.deactivated && account.external_ids.is_empty() => Landed::Torn {
-                why: format!("{user} is there now, without the mark of this step"),
-            },
+            Some(account) if !account.deactivated && account.external_ids.is_empty() => {
+                Landed::Torn { why: format!("{user} is there now, without the mark of this step") }
+            }
             _ => Landed::No,
         })
     }
@@ -482,14 +428,10 @@ impl Doing<'_> {
             match made {
                 Made::Whole(room) => return Ok(Landed::Yes(Outputs::of(resource, &room))),
                 Made::Strange(room, what) if Instant::now() >= deadline => {
-                    return Ok(Landed::Torn {
-                        why: format!("{} leads to {room}, {what}", spec.alias),
-                    });
+                    return Ok(Landed::Torn { why: format!("{} leads to {room}, {what}", spec.alias) });
                 }
                 Made::Part(room) if Instant::now() >= deadline => {
-                    return Ok(Landed::Torn {
-                        why: format!("{room} was made in part only"),
-                    });
+                    return Ok(Landed::Torn { why: format!("{room} was made in part only") });
                 }
                 Made::Nothing if Instant::now() >= deadline => return Ok(Landed::No),
                 _ => {}
@@ -504,9 +446,7 @@ impl Doing<'_> {
         let Some(now) = self.client.state_event(room, event.key(&state_key)).await? else {
             return Ok(false);
         };
-        let plain = event
-            .plain(self.cx.outputs, &self.matrix.server_name)
-            .map_err(unresolved)?;
+        let plain = event.plain(self.cx.outputs, &self.matrix.server_name).map_err(unresolved)?;
         Ok(match (event, plain) {
             (RoomEvent::Avatar(file), _) => now.content[PICTURE_SHA] == *file.sha256,
             (RoomEvent::Owned(resource), _) => now.content == self.marker(resource, false).content(),
@@ -543,28 +483,18 @@ pub(crate) fn says(now: &Json, asked: &Json) -> bool {
 
 fn token_outputs(fractal: &str, user: &UserId) -> Outputs {
     let mut outputs = Outputs::new();
-    let spec = TokenSpec {
-        fractal: fractal.to_owned(),
-        user: user.clone(),
-    };
+    let spec = TokenSpec { fractal: fractal.to_owned(), user: user.clone() };
     token_file::outputs(&mut outputs, &id::token(fractal), &spec);
     outputs
 }
 
 /// What a new room says of itself besides name, topic and alias, which `createRoom` has fields for.
 fn initial(spec: &RoomSpec) -> Vec<RoomEvent> {
-    let rule = spec.join_rule.map(|rule| RoomEvent::JoinRule {
-        rule,
-        allow: spec.allow.clone(),
-    });
+    let rule = spec.join_rule.map(|rule| RoomEvent::JoinRule { rule, allow: spec.allow.clone() });
     let encryption = (spec.encrypted == Some(true)).then_some(RoomEvent::Encryption);
     let avatar = spec.avatar.clone().map(RoomEvent::Avatar);
     let history = spec.history.map(RoomEvent::History);
-    rule.into_iter()
-        .chain(history)
-        .chain(encryption)
-        .chain(avatar)
-        .collect()
+    rule.into_iter().chain(history).chain(encryption).chain(avatar).collect()
 }
 
 /// `lab` for `#lab:chat.home`.
@@ -583,15 +513,9 @@ fn change(set: &UserFields) -> AccountChange {
 }
 
 fn holds(account: &crate::client::users::Account, set: &UserFields) -> bool {
-    set.display_name
-        .as_ref()
-        .is_none_or(|name| account.displayname.as_ref() == Some(name))
-        && set
-            .bot
-            .is_none_or(|bot| (account.user_type.as_deref() == Some("bot")) == bot)
-        && set
-            .deactivated
-            .is_none_or(|deactivated| account.deactivated == deactivated)
+    set.display_name.as_ref().is_none_or(|name| account.displayname.as_ref() == Some(name))
+        && set.bot.is_none_or(|bot| (account.user_type.as_deref() == Some("bot")) == bot)
+        && set.deactivated.is_none_or(|deactivated| account.deactivated == deactivated)
 }
 
 /// A member event with another name; the picture stays.

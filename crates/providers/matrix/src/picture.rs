@@ -19,15 +19,11 @@ pub(crate) async fn content(client: &Client, server_name: &str, file: &Picture) 
         .await
         .map_err(|error| StepError::refused(format!("cannot read the picture {path}")).because(error))?;
     if bytes.len() > MAX_BYTES {
-        return Err(StepError::refused(format!(
-            "the picture {path} is larger than 20 MiB"
-        )));
+        return Err(StepError::refused(format!("the picture {path} is larger than 20 MiB")));
     }
     if sha256(&bytes) != file.sha256 {
-        return Err(
-            StepError::refused(format!("the picture {path} changed since the plan was made"))
-                .with_hint("plan again"),
-        );
+        return Err(StepError::refused(format!("the picture {path} changed since the plan was made"))
+            .with_hint("plan again"));
     }
     let mime = mime(&bytes);
     let url = match client.own_media(server_name, &file.sha256).await? {
@@ -43,12 +39,10 @@ pub(crate) async fn content(client: &Client, server_name: &str, file: &Picture) 
 
 fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// By the first bytes, as browsers do; a file name proves nothing.

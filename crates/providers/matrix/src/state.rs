@@ -171,10 +171,8 @@ pub struct RoomView {
 impl RoomView {
     /// The room with these state events.
     pub fn new(room: RoomId, events: Vec<StateEvent>) -> Self {
-        let events = events
-            .into_iter()
-            .map(|event| ((event.kind.clone(), event.state_key.clone()), event))
-            .collect();
+        let events =
+            events.into_iter().map(|event| ((event.kind.clone(), event.state_key.clone()), event)).collect();
         Self { room, events }
     }
 
@@ -204,23 +202,14 @@ impl RoomView {
             room: self.room.clone(),
             user: user.clone(),
             membership: Membership::of(event)?,
-            display_name: event
-                .content
-                .get("displayname")
-                .and_then(Json::as_str)
-                .map(ToOwned::to_owned),
+            display_name: event.content.get("displayname").and_then(Json::as_str).map(ToOwned::to_owned),
         })
     }
 
     /// Who is in it or invited.
     pub fn present(&self) -> impl Iterator<Item = UserId> {
         self.of_type("m.room.member")
-            .filter(|event| {
-                matches!(
-                    Membership::of(event),
-                    Some(Membership::Joined | Membership::Invited)
-                )
-            })
+            .filter(|event| matches!(Membership::of(event), Some(Membership::Joined | Membership::Invited)))
             .map(|event| UserId(event.state_key.clone()))
     }
 
@@ -233,11 +222,7 @@ impl RoomView {
         let Some(create) = self.get("m.room.create", "") else {
             return BTreeSet::new();
         };
-        let version = create
-            .content
-            .get("room_version")
-            .and_then(Json::as_str)
-            .unwrap_or("1");
+        let version = create.content.get("room_version").and_then(Json::as_str).unwrap_or("1");
         if !creators_rule(version) {
             return BTreeSet::new();
         }
@@ -252,9 +237,7 @@ impl RoomView {
 
     /// What the room is, seen by our own user `me`.
     pub fn state(&self, me: &UserId, marked: bool) -> RoomState {
-        let allow = self
-            .get("m.room.join_rules", "")
-            .and_then(|event| event.content.get("allow"));
+        let allow = self.get("m.room.join_rules", "").and_then(|event| event.content.get("allow"));
         RoomState {
             room: self.room.clone(),
             creators: self.creators(),
@@ -279,9 +262,7 @@ impl RoomView {
             picture: self.text("m.room.avatar", PICTURE_SHA),
             picture_url: self.text("m.room.avatar", "url"),
             marked,
-            entered: self
-                .member(me)
-                .is_some_and(|member| member.membership == Membership::Joined),
+            entered: self.member(me).is_some_and(|member| member.membership == Membership::Joined),
             others: BTreeSet::new(),
             ours: BTreeSet::new(),
         }
@@ -300,10 +281,7 @@ impl RoomState {
             return None;
         }
         let default = self.power_levels.get("users_default");
-        let own = self
-            .power_levels
-            .get("users")
-            .and_then(|users| users.get(&user.0));
+        let own = self.power_levels.get("users").and_then(|users| users.get(&user.0));
         Some(own.or(default).and_then(Json::as_i64).unwrap_or(0))
     }
 
@@ -311,8 +289,6 @@ impl RoomState {
     pub fn marker_level(&self) -> i64 {
         let events = self.power_levels.get("events");
         let own = events.and_then(|events| events.get(crate::marker::MARKER));
-        own.or_else(|| self.power_levels.get("state_default"))
-            .and_then(Json::as_i64)
-            .unwrap_or(50)
+        own.or_else(|| self.power_levels.get("state_default")).and_then(Json::as_i64).unwrap_or(50)
     }
 }

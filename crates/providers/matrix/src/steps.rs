@@ -1,7 +1,7 @@
 //! From what differs to what is done: one step for each effect.
 
 use fraktalia_model::manifest::OnRemove;
-use fraktalia_model::{Note, ResourceId, RoomId, UserId, Value};
+use fraktalia_model::{ResourceId, RoomId, UserId, Value};
 use fraktalia_plan::{FieldChange, Impact, StepDraft, Verb, Work};
 use serde_json::{Value as Json, json};
 
@@ -53,12 +53,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn with(&self, op: MatrixOp, impact: Impact, title: impl Into<String>) -> Draft {
-        StepDraft {
-            realises: vec![self.id.clone()],
-            op,
-            impact,
-            title: title.into(),
-        }
+        StepDraft { realises: vec![self.id.clone()], op, impact, title: title.into() }
     }
 
     fn quiet(&self, op: MatrixOp, title: impl Into<String>) -> Draft {
@@ -71,24 +66,13 @@ impl Maker<'_> {
 
     fn mark(&self, room: &RoomState) -> Draft {
         let event = RoomEvent::Owned(self.id.clone());
-        self.set(
-            Value::Known(room.room.clone()),
-            event,
-            format!("mark {} as ours", called(room)),
-        )
+        self.set(Value::Known(room.room.clone()), event, format!("mark {} as ours", called(room)))
     }
 
     fn kick(&self, room: &RoomState, user: &UserId) -> Draft {
         let title = format!("put {} out of {}", localpart(user), called(room));
-        let op = MatrixOp::Kick {
-            room: room.room.clone(),
-            user: user.clone(),
-        };
-        self.with(
-            op,
-            Impact::Disruptive(format!("{user} is put out of {}", called(room))),
-            title,
-        )
+        let op = MatrixOp::Kick { room: room.room.clone(), user: user.clone() };
+        self.with(op, Impact::Disruptive(format!("{user} is put out of {}", called(room))), title)
     }
 }
 
@@ -107,17 +91,11 @@ fn create(step: &Maker<'_>, want: &MatrixSpec) -> Vec<Draft> {
             format!("create user {}", user.user),
         )],
         MatrixSpec::Token(token) => vec![step.quiet(
-            MatrixOp::MintToken {
-                fractal: token.fractal.clone(),
-                user: token.user.clone(),
-            },
+            MatrixOp::MintToken { fractal: token.fractal.clone(), user: token.user.clone() },
             format!("mint a token for {}", token.user),
         )],
         MatrixSpec::Room(room) => vec![step.quiet(
-            MatrixOp::CreateRoom {
-                resource: step.id.clone(),
-                spec: room.clone(),
-            },
+            MatrixOp::CreateRoom { resource: step.id.clone(), spec: room.clone() },
             format!("create {}", room.alias),
         )],
         MatrixSpec::Child(child) => vec![list_child(step, child, true), list_parent(step, child, true)],
@@ -130,19 +108,13 @@ fn create(step: &Maker<'_>, want: &MatrixSpec) -> Vec<Draft> {
 }
 
 fn list_child(step: &Maker<'_>, child: &ChildSpec, present: bool) -> Draft {
-    let event = RoomEvent::Child {
-        room: child.room.clone(),
-        present,
-    };
+    let event = RoomEvent::Child { room: child.room.clone(), present };
     let title = format!("list {} in {}", child.room_alias, child.space_alias);
     step.set(child.space.clone(), event, title)
 }
 
 fn list_parent(step: &Maker<'_>, child: &ChildSpec, present: bool) -> Draft {
-    let event = RoomEvent::Parent {
-        space: child.space.clone(),
-        present,
-    };
+    let event = RoomEvent::Parent { space: child.space.clone(), present };
     let title = format!("name {} in {}", child.space_alias, child.room_alias);
     step.set(child.room.clone(), event, title)
 }
@@ -160,16 +132,8 @@ fn bring_in(step: &Maker<'_>, member: &MemberSpec) -> Draft {
 
 fn name(step: &Maker<'_>, member: &MemberSpec) -> Option<Draft> {
     let display_name = member.display_name.clone()?;
-    let title = format!(
-        "name {} \"{display_name}\" in {}",
-        localpart(&member.user),
-        member.alias
-    );
-    let op = MatrixOp::NameInRoom {
-        room: member.room.clone(),
-        user: member.user.clone(),
-        display_name,
-    };
+    let title = format!("name {} \"{display_name}\" in {}", localpart(&member.user), member.alias);
+    let op = MatrixOp::NameInRoom { room: member.room.clone(), user: member.user.clone(), display_name };
     Some(step.quiet(op, title))
 }
 
@@ -195,10 +159,7 @@ fn update(step: &Maker<'_>, want: &MatrixSpec, have: &MatrixState, work: &Work<'
 
 fn update_user(step: &Maker<'_>, spec: &UserSpec, state: &UserState) -> Draft {
     let set = UserFields {
-        display_name: spec
-            .display_name
-            .clone()
-            .filter(|name| state.display_name.as_ref() != Some(name)),
+        display_name: spec.display_name.clone().filter(|name| state.display_name.as_ref() != Some(name)),
         bot: (spec.bot && !state.bot).then_some(true),
         deactivated: state.deactivated.then_some(false),
     };
@@ -208,24 +169,14 @@ fn update_user(step: &Maker<'_>, spec: &UserSpec, state: &UserState) -> Draft {
     } else {
         Impact::Quiet
     };
-    let op = MatrixOp::UpdateUser {
-        user: spec.user.clone(),
-        set,
-    };
+    let op = MatrixOp::UpdateUser { user: spec.user.clone(), set };
     step.with(op, impact, format!("update user {}", spec.user))
 }
 
 fn update_room(step: &Maker<'_>, spec: &RoomSpec, state: &RoomState, work: &Work<'_, Matrix>) -> Vec<Draft> {
-    let mut drafts: Vec<Draft> = work
-        .fields
-        .iter()
-        .flat_map(|field| room_field(step, spec, state, field, work))
-        .collect();
-    if work
-        .fields
-        .iter()
-        .any(|field| field.field.starts_with(field::POWER))
-    {
+    let mut drafts: Vec<Draft> =
+        work.fields.iter().flat_map(|field| room_field(step, spec, state, field, work)).collect();
+    if work.fields.iter().any(|field| field.field.starts_with(field::POWER)) {
         let event = RoomEvent::PowerLevels(merged_levels(spec, state));
         let room = Value::Known(state.room.clone());
         drafts.push(step.set(room, event, format!("set power levels of {}", spec.alias)));
@@ -249,10 +200,8 @@ fn room_field(
         field::ALIAS => return move_alias(step, spec, state, work),
         field::OTHERS => return state.others.iter().map(|user| step.kick(state, user)).collect(),
         field::ENCRYPTED => {
-            let op = MatrixOp::SetState {
-                room: Value::Known(state.room.clone()),
-                event: RoomEvent::Encryption,
-            };
+            let op =
+                MatrixOp::SetState { room: Value::Known(state.room.clone()), event: RoomEvent::Encryption };
             let impact = Impact::Irreversible(format!("{alias} stays encrypted for ever"));
             return vec![step.with(op, impact, format!("encrypt {alias}"))];
         }
@@ -260,19 +209,15 @@ fn room_field(
         field::NAME => spec.name.clone().map(RoomEvent::Name),
         field::TOPIC => spec.topic.clone().map(RoomEvent::Topic),
         field::AVATAR => spec.avatar.clone().map(RoomEvent::Avatar),
-        field::JOIN_RULE => spec.join_rule.map(|rule| RoomEvent::JoinRule {
-            rule,
-            allow: spec.allow.clone(),
-        }),
+        field::JOIN_RULE => {
+            spec.join_rule.map(|rule| RoomEvent::JoinRule { rule, allow: spec.allow.clone() })
+        }
         field::HISTORY => spec.history.map(RoomEvent::History),
         _ => None,
     };
     let title = format!("set {} of {alias}", change.field);
     let room = || Value::Known(state.room.clone());
-    event
-        .map(|event| step.set(room(), event, title))
-        .into_iter()
-        .collect()
+    event.map(|event| step.set(room(), event, title)).into_iter().collect()
 }
 
 /// The new alias first, so that the room is never without a name.
@@ -280,10 +225,7 @@ fn move_alias(step: &Maker<'_>, spec: &RoomSpec, state: &RoomState, work: &Work<
     let room = Value::Known(state.room.clone());
     let mut drafts = Vec::new();
     if state.alias_holder.is_none() {
-        let op = MatrixOp::AddAlias {
-            room: room.clone(),
-            alias: spec.alias.clone(),
-        };
+        let op = MatrixOp::AddAlias { room: room.clone(), alias: spec.alias.clone() };
         drafts.push(step.quiet(op, format!("point {} to the room", spec.alias)));
     }
     let event = RoomEvent::CanonicalAlias(spec.alias.clone());
@@ -331,9 +273,7 @@ fn remove(
     match have {
         MatrixState::Override => Vec::new(),
         MatrixState::User(user) => vec![step.with(
-            MatrixOp::DeactivateUser {
-                user: user.user.clone(),
-            },
+            MatrixOp::DeactivateUser { user: user.user.clone() },
             Impact::Irreversible(format!(
                 "{} is deactivated: logged out everywhere, out of every room",
                 user.user
@@ -345,22 +285,13 @@ fn remove(
             let user = token.user.clone();
             let what = format!("{user} is logged out");
             let op = MatrixOp::DropToken { fractal, user };
-            vec![step.with(
-                op,
-                Impact::Disruptive(what),
-                format!("drop the token of {}", token.user),
-            )]
+            vec![step.with(op, Impact::Disruptive(what), format!("drop the token of {}", token.user))]
         }
         MatrixState::Child(child) => unlist(step, child, work),
         MatrixState::Member(member) => vec![leave(step, member, work)],
         MatrixState::Room(room) if work.on_remove == OnRemove::Purge => vec![step.with(
-            MatrixOp::PurgeRoom {
-                room: room.room.clone(),
-            },
-            Impact::Irreversible(format!(
-                "{} is deleted with all that was written in it",
-                called(room)
-            )),
+            MatrixOp::PurgeRoom { room: room.room.clone() },
+            Impact::Irreversible(format!("{} is deleted with all that was written in it", called(room))),
             format!("delete {}", called(room)),
         )],
         MatrixState::Room(room) => retire(step, room, put_out),
@@ -372,27 +303,13 @@ fn unlist(step: &Maker<'_>, child: &ChildState, work: &Work<'_, Matrix>) -> Vec<
         Some(MatrixSpec::Child(last)) => (last.space_alias.clone(), last.room_alias.clone()),
         _ => (child.space.0.clone(), child.room.0.clone()),
     };
-    let parent = RoomEvent::Parent {
-        space: Value::Known(child.space.clone()),
-        present: false,
-    };
-    let listed = RoomEvent::Child {
-        room: Value::Known(child.room.clone()),
-        present: false,
-    };
+    let parent = RoomEvent::Parent { space: Value::Known(child.space.clone()), present: false };
+    let listed = RoomEvent::Child { room: Value::Known(child.room.clone()), present: false };
     let parent = child.parent.then(|| {
-        step.set(
-            Value::Known(child.room.clone()),
-            parent,
-            format!("no longer name {space} in {room}"),
-        )
+        step.set(Value::Known(child.room.clone()), parent, format!("no longer name {space} in {room}"))
     });
     let listed = child.child.then(|| {
-        step.set(
-            Value::Known(child.space.clone()),
-            listed,
-            format!("no longer list {room} in {space}"),
-        )
+        step.set(Value::Known(child.space.clone()), listed, format!("no longer list {room} in {space}"))
     });
     parent.into_iter().chain(listed).collect()
 }
@@ -408,15 +325,9 @@ fn leave(step: &Maker<'_>, member: &MemberState, work: &Work<'_, Matrix>) -> Dra
             format!("take back the invitation of {user} to {alias}"),
             format!("{user} is no longer invited to {alias}"),
         ),
-        _ => (
-            format!("put {} out of {alias}", localpart(user)),
-            format!("{user} is put out of {alias}"),
-        ),
+        _ => (format!("put {} out of {alias}", localpart(user)), format!("{user} is put out of {alias}")),
     };
-    let op = MatrixOp::Kick {
-        room: member.room.clone(),
-        user: user.clone(),
-    };
+    let op = MatrixOp::Kick { room: member.room.clone(), user: user.clone() };
     step.with(op, Impact::Disruptive(what), title)
 }
 
@@ -427,17 +338,10 @@ fn retire(step: &Maker<'_>, room: &RoomState, put_out: &[&ResourceId]) -> Vec<Dr
         let name = format!("{}/{user}", step.id.name);
         put_out.iter().any(|id| id.name == name)
     };
-    let mut drafts: Vec<Draft> = room
-        .ours
-        .iter()
-        .filter(|user| !gone(user))
-        .map(|user| step.kick(room, user))
-        .collect();
+    let mut drafts: Vec<Draft> =
+        room.ours.iter().filter(|user| !gone(user)).map(|user| step.kick(room, user)).collect();
     if let Some(alias) = &room.alias {
-        let op = MatrixOp::FreeAlias {
-            room: room.room.clone(),
-            alias: alias.clone(),
-        };
+        let op = MatrixOp::FreeAlias { room: room.room.clone(), alias: alias.clone() };
         drafts.push(step.quiet(op, format!("free {alias}")));
     }
     let event = RoomEvent::Retired(step.id.clone());
@@ -457,13 +361,4 @@ pub(crate) fn summary(room: &RoomState) -> String {
     } else {
         format!("{kind} {}; {} leave", room.room, names(&room.ours))
     }
-}
-
-/// A note about a room that holds our alias and is not ours.
-pub(crate) fn in_the_way(alias: &str, creator: &str) -> Note {
-    Note::info(
-        "matrix-foreign-room",
-        format!("{alias} is held by a room that {creator} made"),
-    )
-    .hint("choose another alias, or take the room over with `fraktalia adopt`")
 }

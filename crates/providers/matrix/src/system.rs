@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fraktalia_model::manifest::{self, Manifest};
+use fraktalia_model::manifest::{self, Manifest, OnRemove};
 use fraktalia_model::{Notes, ResourceId, SecretSource, SystemId};
 use fraktalia_plan::{Delta, Described, Resource, Seen, StepDraft, System, Work};
 use tokio::sync::RwLock;
@@ -110,10 +110,9 @@ impl System for Matrix {
             MatrixState::Override => ("our own user".to_owned(), "no rate limits".to_owned()),
             MatrixState::User(user) => (user.user.to_string(), String::new()),
             MatrixState::Token(token) => (token.user.to_string(), "access token".into()),
-            MatrixState::Room(room) => (
-                room.alias.clone().unwrap_or_else(|| room.room.to_string()),
-                steps::summary(room),
-            ),
+            MatrixState::Room(room) => {
+                (room.alias.clone().unwrap_or_else(|| room.room.to_string()), steps::summary(room))
+            }
             MatrixState::Child(_) => (id.name.clone(), "in its space".into()),
             MatrixState::Member(member) => (member.user.to_string(), member.membership.text().into()),
         };
@@ -135,6 +134,14 @@ impl System for Matrix {
 
     fn lint(&self, desired: &[Resource<MatrixSpec>]) -> Notes {
         lower::lint(desired)
+    }
+
+    fn default_on_remove(&self, id: &ResourceId) -> OnRemove {
+        match id.kind.as_str() {
+            "room" => OnRemove::Retire,
+            "token" | "child" => OnRemove::Delete,
+            _ => OnRemove::Keep,
+        }
     }
 
     /// Writing a room takes Synapse a quarter of a second of its one processor; more than 8 at once only queue.
@@ -159,9 +166,5 @@ fn room_summary(room: &RoomSpec) -> String {
         parts.push("encrypted".into());
     }
     let access = parts.join(", ");
-    if room.members.is_empty() {
-        access
-    } else {
-        format!("{access}; {}", names(&room.members))
-    }
+    if room.members.is_empty() { access } else { format!("{access}; {}", names(&room.members)) }
 }

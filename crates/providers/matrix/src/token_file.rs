@@ -34,20 +34,16 @@ pub(crate) fn write(path: &Path, token: &SecretText) -> Result<(), StepError> {
 
 fn make_private(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// Removes the file. One that is gone already is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), StepError> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StepError::in_doubt(format!(
-            "cannot remove the token file {}",
-            path.display()
-        ))
-        .because(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StepError::in_doubt(format!("cannot remove the token file {}", path.display()))
+                .because(error))
+        }
         _ => Ok(()),
     }
 }

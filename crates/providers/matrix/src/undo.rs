@@ -56,18 +56,13 @@ impl Doing<'_> {
             MatrixOp::CreateRoom { resource, spec } => match self.made(resource, spec).await? {
                 Made::Nothing | Made::Whole(_) | Made::Part(_) => MatrixUndo::Nothing,
                 Made::Strange(room, what) => {
-                    return Err(
-                        StepError::refused(format!("{} leads to {room}, {what}", spec.alias))
-                            .with_hint("it was taken since the plan was made: plan again"),
-                    );
+                    return Err(StepError::refused(format!("{} leads to {room}, {what}", spec.alias))
+                        .with_hint("it was taken since the plan was made: plan again"));
                 }
             },
             MatrixOp::SetState { room, event } => {
                 let state_key = event.state_key(self.cx.outputs).map_err(unresolved)?;
-                let now = self
-                    .client
-                    .state_event(&self.room(room)?, event.key(&state_key))
-                    .await?;
+                let now = self.client.state_event(&self.room(room)?, event.key(&state_key)).await?;
                 MatrixUndo::State(now.map(|event| event.content))
             }
             MatrixOp::FreeAlias { room, .. } => MatrixUndo::Canonical(self.canonical(room).await?),
@@ -91,19 +86,14 @@ impl Doing<'_> {
             return Ok(());
         };
         let mark = user_mark(self.cx.realm, self.cx.run, self.cx.step, user);
-        let mut ours = account
-            .external_ids
-            .iter()
-            .filter(|id| id.auth_provider == PROVIDER)
-            .map(|id| &id.external_id);
+        let mut ours =
+            account.external_ids.iter().filter(|id| id.auth_provider == PROVIDER).map(|id| &id.external_id);
         let fine = ours.any(|id| *id == mark || (account.deactivated && marks_user(id, self.cx.realm)));
         if fine {
             Ok(())
         } else {
-            Err(StepError::refused(format!(
-                "{user} was made by somebody else since the plan was made"
-            ))
-            .with_hint("plan again"))
+            Err(StepError::refused(format!("{user} was made by somebody else since the plan was made"))
+                .with_hint("plan again"))
         }
     }
 
@@ -112,25 +102,15 @@ impl Doing<'_> {
         let account =
             account.ok_or_else(|| StepError::refused(format!("{user} is gone")).with_hint("plan again"))?;
         Ok(UserFields {
-            display_name: set
-                .display_name
-                .as_ref()
-                .map(|_| account.displayname.unwrap_or_default()),
+            display_name: set.display_name.as_ref().map(|_| account.displayname.unwrap_or_default()),
             bot: set.bot.map(|_| account.user_type.as_deref() == Some("bot")),
             deactivated: set.deactivated.map(|_| account.deactivated),
         })
     }
 
     async fn canonical(&self, room: &RoomId) -> Result<Option<Json>, MatrixError> {
-        let key = Key {
-            kind: "m.room.canonical_alias",
-            state_key: "",
-        };
-        Ok(self
-            .client
-            .state_event(room, key)
-            .await?
-            .map(|event| event.content))
+        let key = Key { kind: "m.room.canonical_alias", state_key: "" };
+        Ok(self.client.state_event(room, key).await?.map(|event| event.content))
     }
 
     async fn revert(&self, op: &MatrixOp, undo: &MatrixUndo) -> Result<(), StepError> {
@@ -151,10 +131,7 @@ impl Doing<'_> {
                 token_file::remove(&path)
             }
             (MatrixOp::DropToken { fractal, user }, _) => {
-                let mint = MatrixOp::MintToken {
-                    fractal: fractal.clone(),
-                    user: user.clone(),
-                };
+                let mint = MatrixOp::MintToken { fractal: fractal.clone(), user: user.clone() };
                 self.perform(&mint).await.map(drop)
             }
             (MatrixOp::CreateRoom { resource, spec }, _) => {
@@ -169,8 +146,7 @@ impl Doing<'_> {
                 }
             }
             (MatrixOp::SetState { room, event }, MatrixUndo::State(before)) => {
-                self.restore_state(&self.room(room)?, event, before.as_ref())
-                    .await
+                self.restore_state(&self.room(room)?, event, before.as_ref()).await
             }
             (MatrixOp::AddAlias { room, alias }, _) => {
                 if self.client.resolve(alias).await? == Some(self.room(room)?) {
@@ -183,10 +159,7 @@ impl Doing<'_> {
                 if let Some(content) = before
                     && self.canonical(room).await?.as_ref() != Some(content)
                 {
-                    let key = Key {
-                        kind: "m.room.canonical_alias",
-                        state_key: "",
-                    };
+                    let key = Key { kind: "m.room.canonical_alias", state_key: "" };
                     self.client.put_state(room, key, content.clone()).await?;
                 }
                 Ok(())
@@ -204,10 +177,8 @@ impl Doing<'_> {
         let Some(account) = self.client.account(user).await? else {
             return Ok(());
         };
-        let ours = account
-            .external_ids
-            .iter()
-            .any(|id| id.auth_provider == PROVIDER && id.external_id == mark);
+        let ours =
+            account.external_ids.iter().any(|id| id.auth_provider == PROVIDER && id.external_id == mark);
         if ours && !account.deactivated {
             self.client.deactivate(user).await?;
         }
@@ -321,48 +292,24 @@ impl Provider for Matrix {
 
     async fn prepare(&self, op: &MatrixOp, cx: &StepCx<'_>) -> Result<MatrixUndo, StepError> {
         let client = self.client(cx.secrets).await?;
-        let undo = Doing {
-            matrix: self,
-            client: &client,
-            cx,
-        }
-        .prepare(op)
-        .await;
+        let undo = Doing { matrix: self, client: &client, cx }.prepare(op).await;
         // Reads only: whatever went wrong, nothing changed.
         undo.map_err(certain)
     }
 
     async fn perform(&self, op: &MatrixOp, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
         let client = self.client(cx.secrets).await?;
-        Doing {
-            matrix: self,
-            client: &client,
-            cx,
-        }
-        .perform(op)
-        .await
+        Doing { matrix: self, client: &client, cx }.perform(op).await
     }
 
     async fn landed(&self, op: &MatrixOp, _undo: &MatrixUndo, cx: &StepCx<'_>) -> Result<Landed, StepError> {
         let client = self.client(cx.secrets).await?;
-        Doing {
-            matrix: self,
-            client: &client,
-            cx,
-        }
-        .landed(op)
-        .await
+        Doing { matrix: self, client: &client, cx }.landed(op).await
     }
 
     async fn revert(&self, op: &MatrixOp, undo: &MatrixUndo, cx: &StepCx<'_>) -> Result<(), StepError> {
         let client = self.client(cx.secrets).await?;
-        Doing {
-            matrix: self,
-            client: &client,
-            cx,
-        }
-        .revert(op, undo)
-        .await
+        Doing { matrix: self, client: &client, cx }.revert(op, undo).await
     }
 
     fn by_hand(&self, op: &MatrixOp, undo: &MatrixUndo) -> Vec<String> {
@@ -372,11 +319,7 @@ impl Provider for Matrix {
 
 fn certain(error: StepError) -> StepError {
     match error {
-        StepError::InDoubt { what, source } => StepError::Refused {
-            what,
-            hint: None,
-            source,
-        },
+        StepError::InDoubt { what, source } => StepError::Refused { what, hint: None, source },
         refused @ StepError::Refused { .. } => refused,
     }
 }
@@ -384,13 +327,9 @@ fn certain(error: StepError) -> StepError {
 /// Commands for a person, with the admin token in `$TOKEN`.
 fn by_hand(matrix: &Matrix, op: &MatrixOp, undo: &MatrixUndo) -> Vec<String> {
     let curl = |method: &str, path: &str, body: Option<&Json>| {
-        let body = body.map_or_else(String::new, |body| {
-            format!(" -d '{}'", body.to_string().replace('\'', "'\\''"))
-        });
-        format!(
-            "curl -X {method} -H \"Authorization: Bearer $TOKEN\"{body} '{}{path}'",
-            matrix.homeserver
-        )
+        let body = body
+            .map_or_else(String::new, |body| format!(" -d '{}'", body.to_string().replace('\'', "'\\''")));
+        format!("curl -X {method} -H \"Authorization: Bearer $TOKEN\"{body} '{}{path}'", matrix.homeserver)
     };
     match (op, undo) {
         (MatrixOp::CreateRoom { spec, .. }, _) => delete_room_by_hand(spec, curl),
@@ -406,30 +345,18 @@ fn by_hand(matrix: &Matrix, op: &MatrixOp, undo: &MatrixUndo) -> Vec<String> {
         }
         (MatrixOp::Join { room, user }, MatrixUndo::Member(_)) => {
             let body = serde_json::json!({"user_id": user});
-            vec![curl(
-                "POST",
-                &format!("/_matrix/client/v3/rooms/{room}/kick"),
-                Some(&body),
-            )]
+            vec![curl("POST", &format!("/_matrix/client/v3/rooms/{room}/kick"), Some(&body))]
         }
         (MatrixOp::Kick { room, user }, MatrixUndo::Member(_)) => {
             let body = serde_json::json!({"user_id": user});
-            vec![curl(
-                "POST",
-                &format!("/_synapse/admin/v1/join/{room}"),
-                Some(&body),
-            )]
+            vec![curl("POST", &format!("/_synapse/admin/v1/join/{room}"), Some(&body))]
         }
         (MatrixOp::FreeAlias { room, alias }, _) => {
             let path = format!("/_matrix/client/v3/directory/room/{}", alias.replace('#', "%23"));
             vec![curl("PUT", &path, Some(&serde_json::json!({"room_id": room})))]
         }
         (MatrixOp::LiftLimits, _) => {
-            vec![curl(
-                "DELETE",
-                "/_synapse/admin/v1/users/OUR_OWN_USER/override_ratelimit",
-                None,
-            )]
+            vec![curl("DELETE", "/_synapse/admin/v1/users/OUR_OWN_USER/override_ratelimit", None)]
         }
         _ => Vec::new(),
     }
@@ -439,10 +366,6 @@ fn delete_room_by_hand(spec: &RoomSpec, curl: impl Fn(&str, &str, Option<&Json>)
     let alias = spec.alias.replace('#', "%23");
     vec![
         curl("GET", &format!("/_matrix/client/v3/directory/room/{alias}"), None),
-        curl(
-            "DELETE",
-            "/_synapse/admin/v2/rooms/ROOM_ID",
-            Some(&serde_json::json!({"purge": true})),
-        ),
+        curl("DELETE", "/_synapse/admin/v2/rooms/ROOM_ID", Some(&serde_json::json!({"purge": true}))),
     ]
 }

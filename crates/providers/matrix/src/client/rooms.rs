@@ -61,27 +61,21 @@ impl Client {
             state: Vec<StateEvent>,
         }
         let path = admin_path(&["v1", "rooms", &room.0, "state"]);
-        let found: Option<Answer> = self
-            .find(Call::get(path, format!("read the state of {room}")))
-            .await?;
+        let found: Option<Answer> = self.find(Call::get(path, format!("read the state of {room}"))).await?;
         Ok(found.map(|answer| answer.state))
     }
 
     /// One event of the state of a room that our own user is or was in.
     pub async fn state_event(&self, room: &RoomId, key: Key<'_>) -> Result<Option<StateEvent>, MatrixError> {
         let path = client_path(&["rooms", &room.0, "state", key.kind, key.state_key]);
-        let call = Call::get(
-            format!("{path}?format=event"),
-            format!("read {} of {room}", key.kind),
-        );
+        let call = Call::get(format!("{path}?format=event"), format!("read {} of {room}", key.kind));
         self.find(call).await
     }
 
     /// Writes one event of the state of a room. The same content twice is one event.
     pub async fn put_state(&self, room: &RoomId, key: Key<'_>, content: Json) -> Result<(), MatrixError> {
         let path = client_path(&["rooms", &room.0, "state", key.kind, key.state_key]);
-        self.tell(Call::put(path, content, format!("set {} of {room}", key.kind)))
-            .await
+        self.tell(Call::put(path, content, format!("set {} of {room}", key.kind))).await
     }
 
     /// Makes a room; `request` is the body of `createRoom`.
@@ -94,9 +88,7 @@ impl Client {
             room_id: RoomId,
         }
         let path = client_path(&["createRoom"]);
-        let answer: Answer = self
-            .call(Call::post(path, request, format!("create room {alias}")))
-            .await?;
+        let answer: Answer = self.call(Call::post(path, request, format!("create room {alias}"))).await?;
         Ok(answer.room_id)
     }
 
@@ -130,15 +122,13 @@ impl Client {
         let call = Call::post(path, json!({"user_id": me}), format!("become admin of {room}"));
         self.tell(call).await?;
         let path = client_path(&["join", &room.0]);
-        self.tell(Call::post(path, json!({}), format!("join {room}")))
-            .await
+        self.tell(Call::post(path, json!({}), format!("join {room}"))).await
     }
 
     /// Leaves a room.
     pub async fn leave(&self, room: &RoomId) -> Result<(), MatrixError> {
         let path = client_path(&["rooms", &room.0, "leave"]);
-        self.tell(Call::post(path, json!({}), format!("leave {room}")))
-            .await
+        self.tell(Call::post(path, json!({}), format!("leave {room}"))).await
     }
 
     /// Joins a local user, without asking them.
@@ -159,8 +149,7 @@ impl Client {
     pub async fn kick(&self, room: &RoomId, user: &UserId, reason: &str) -> Result<(), MatrixError> {
         let path = client_path(&["rooms", &room.0, "kick"]);
         let body = json!({"user_id": user, "reason": reason});
-        self.tell(Call::post(path, body, format!("put {user} out of {room}")))
-            .await
+        self.tell(Call::post(path, body, format!("put {user} out of {room}"))).await
     }
 
     /// Deletes a room with all that was written in it, for everybody here, and waits until that is done. A room

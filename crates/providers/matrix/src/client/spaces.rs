@@ -21,10 +21,7 @@ impl Client {
         content: Json,
     ) -> Result<(), MatrixError> {
         let token = self.login_as(user).await?;
-        let key = Key {
-            kind: "m.room.member",
-            state_key: &user.0,
-        };
+        let key = Key { kind: "m.room.member", state_key: &user.0 };
         let path = client_path(&["rooms", &room.0, "state", key.kind, key.state_key]);
         let call = Call {
             token: Some(&token),

@@ -88,10 +88,7 @@ impl Client {
         struct Answer {
             user_id: UserId,
         }
-        let call = Call {
-            token,
-            ..Call::get(client_path(&["account", "whoami"]), "ask whose token it is")
-        };
+        let call = Call { token, ..Call::get(client_path(&["account", "whoami"]), "ask whose token it is") };
         Ok(self.call::<Answer>(call).await?.user_id)
     }
 
@@ -102,10 +99,8 @@ impl Client {
             admin: bool,
         }
         let me = self.me().await?;
-        let call = Call::get(
-            admin_path(&["v1", "users", &me.0, "admin"]),
-            format!("use the admin API as {me}"),
-        );
+        let call =
+            Call::get(admin_path(&["v1", "users", &me.0, "admin"]), format!("use the admin API as {me}"));
         Ok(self.call::<Answer>(call).await?.admin)
     }
 
@@ -115,19 +110,13 @@ impl Client {
         struct Answer {
             server_version: String,
         }
-        let call = Call::get(
-            admin_path(&["v1", "server_version"]),
-            "read the version of the homeserver",
-        );
+        let call = Call::get(admin_path(&["v1", "server_version"]), "read the version of the homeserver");
         Ok(self.call::<Answer>(call).await?.server_version)
     }
 
     /// Whether accounts live in an authentication service beside Synapse, which then makes them.
     pub async fn delegates_accounts(&self) -> Result<bool, MatrixError> {
-        let call = Call::get(
-            "/_matrix/client/v1/auth_metadata".into(),
-            "ask where accounts live",
-        );
+        let call = Call::get("/_matrix/client/v1/auth_metadata".into(), "ask where accounts live");
         match self.tell(call).await {
             Ok(()) => Ok(true),
             Err(MatrixError::Refused { .. }) => Ok(false),
@@ -144,16 +133,14 @@ impl Client {
     /// Makes a local user, or changes one.
     pub async fn put_account(&self, user: &UserId, change: &AccountChange) -> Result<(), MatrixError> {
         let path = admin_path(&["v2", "users", &user.0]);
-        self.tell(Call::put(path, change.body(), format!("write user {user}")))
-            .await
+        self.tell(Call::put(path, change.body(), format!("write user {user}"))).await
     }
 
     /// Puts a user out of use; what they wrote stays.
     pub async fn deactivate(&self, user: &UserId) -> Result<(), MatrixError> {
         let path = admin_path(&["v1", "deactivate", &user.0]);
         let body = json!({"erase": false});
-        self.tell(Call::post(path, body, format!("deactivate {user}")))
-            .await
+        self.tell(Call::post(path, body, format!("deactivate {user}"))).await
     }
 
     /// A new access token of a local user, without a device of its own.
@@ -170,10 +157,8 @@ impl Client {
 
     /// Makes a token invalid. One that is invalid already is fine.
     pub async fn logout(&self, token: &SecretText) -> Result<(), MatrixError> {
-        let call = Call {
-            token: Some(token),
-            ..Call::post(client_path(&["logout"]), json!({}), "log a token out")
-        };
+        let call =
+            Call { token: Some(token), ..Call::post(client_path(&["logout"]), json!({}), "log a token out") };
         match self.tell(call).await {
             Err(error) if !error.is(code::UNKNOWN_TOKEN) => Err(error),
             _ => Ok(()),

@@ -35,7 +35,7 @@ pub(super) async fn rooms(
     let me = client.me().await?;
     let read = read(client, ask, interests).await?;
     let mut seen = Observed::default();
-    let chosen = choose(&read, ask, interests, &mut seen);
+    let chosen = choose(&read, interests, &mut seen);
     for (id, (room, owner)) in &chosen {
         let view = &read.views[room];
         if *owner == Owner::Ours {
@@ -81,19 +81,12 @@ async fn read(
         Ok((alias, room))
     })
     .await?;
-    let holders: BTreeMap<String, RoomId> = resolved
-        .into_iter()
-        .filter_map(|(alias, room)| Some((alias, room?)))
-        .collect();
+    let holders: BTreeMap<String, RoomId> =
+        resolved.into_iter().filter_map(|(alias, room)| Some((alias, room?))).collect();
     let joined: BTreeSet<RoomId> = client.joined_rooms().await?.into_iter().collect();
     let mut candidates: BTreeSet<RoomId> = holders.values().cloned().collect();
-    candidates.extend(recorded(ask).map(|(_, room)| room));
     let unknown: Vec<RoomId> = joined.difference(&candidates).cloned().collect();
-    tracing::debug!(
-        candidates = candidates.len(),
-        unknown = unknown.len(),
-        "rooms to look at"
-    );
+    tracing::debug!(candidates = candidates.len(), unknown = unknown.len(), "rooms to look at");
     let probe =
         |room: RoomId| async move { Ok(carries_our_marker(client, &room, me).await?.then_some(room)) };
     candidates.extend(each(unknown, probe).await?.into_iter().flatten());
@@ -107,31 +100,13 @@ async fn read(
         .flatten()
         .map(|view| (view.room.clone(), view))
         .collect();
-    let tags = views
-        .iter()
-        .map(|(room, view)| (room.clone(), tag(view, me, ask.realm)))
-        .collect();
-    Ok(Rooms {
-        views,
-        tags,
-        holders,
-        joined,
-    })
-}
-
-fn recorded<'a>(ask: &Ask<'a, MatrixSpec>) -> impl Iterator<Item = (&'a ResourceId, RoomId)> {
-    ask.owned
-        .iter()
-        .filter(|(id, _)| id.kind == "room")
-        .filter_map(|(id, record)| Some((id, record.outputs.get::<RoomId>(id)?)))
+    let tags = views.iter().map(|(room, view)| (room.clone(), tag(view, me, ask.realm))).collect();
+    Ok(Rooms { views, tags, holders, joined })
 }
 
 /// Whether a room that nothing else points to may be ours: there is a marker, and our own user sent it.
 async fn carries_our_marker(client: &Client, room: &RoomId, me: &UserId) -> Result<bool, MatrixError> {
-    let key = Key {
-        kind: MARKER,
-        state_key: "",
-    };
+    let key = Key { kind: MARKER, state_key: "" };
     let event = client.state_event(room, key).await?;
     let ours = |content: &Json| content.get("realm").is_some() && content.get("retired").is_none();
     Ok(event.is_some_and(|event| event.sender == *me && ours(&event.content)))
@@ -140,7 +115,6 @@ async fn carries_our_marker(client: &Client, room: &RoomId, me: &UserId) -> Resu
 /// Which room stands for which resource, and whose it is.
 fn choose(
     read: &Rooms,
-    ask: &Ask<'_, MatrixSpec>,
     interests: &Interests<'_>,
     seen: &mut Observed<MatrixState>,
 ) -> BTreeMap<ResourceId, (RoomId, Owner)> {
@@ -168,19 +142,12 @@ fn choose(
             }
         }
     }
-    // Recorded as ours, with no marker of anybody: it was lost, and is put back.
-    for (id, room) in recorded(ask) {
-        if matches!(read.tags.get(&room), Some(Tag::None)) {
-            chosen.entry(id.clone()).or_insert((room, Owner::Ours));
-        }
-    }
-    for id in interests.keys() {
-        if let Some(room) = holder(id) {
-            let owner = || owner_of_stranger(read, room);
-            chosen
-                .entry(id.clone())
-                .or_insert_with(|| (room.clone(), owner()));
-        }
+    for (id, interest) in interests {
+        let Some(room) = holder(id) else { continue };
+        // Recorded as ours, with no marker of anybody: it was lost, and is put back.
+        let lost = interest.owned && matches!(read.tags.get(room), Some(Tag::None));
+        let owner = || if lost { Owner::Ours } else { owner_of_stranger(read, room) };
+        chosen.entry(id.clone()).or_insert_with(|| (room.clone(), owner()));
     }
     chosen.retain(|_, (room, _)| read.views.contains_key(room));
     chosen
@@ -216,9 +183,7 @@ fn room_state(
 ) -> crate::state::RoomState {
     let marked = matches!(read.tags.get(&view.room), Some(Tag::Ours { in_place: true, .. }));
     let mut state = view.state(me, marked);
-    let want = interest
-        .filter(|interest| interest.want.is_some())
-        .and_then(room_spec);
+    let want = interest.filter(|interest| interest.want.is_some()).and_then(room_spec);
     if let Some(want) = want {
         state.alias_holder = read.holders.get(&want.alias).cloned();
         if want.policy == MembersPolicy::Exact {
@@ -241,10 +206,7 @@ fn members(read: &Rooms, interests: &Interests<'_>, seen: &mut Observed<MatrixSt
         let Some(MatrixSpec::Member(spec)) = interest.spec() else {
             continue;
         };
-        let view = seen
-            .outputs
-            .get::<RoomId>(&id::room(key))
-            .and_then(|room| read.views.get(&room));
+        let view = seen.outputs.get::<RoomId>(&id::room(key)).and_then(|room| read.views.get(&room));
         let Some(state) = view.and_then(|view| view.member(&spec.user)) else {
             continue;
         };
@@ -294,10 +256,7 @@ fn children(
     }
     // Places that we gave to rooms of ours, also where our record of them was lost.
     for (space, key) in &keys {
-        for event in read.views[*space]
-            .of_type("m.space.child")
-            .filter(|event| event.sender == *me)
-        {
+        for event in read.views[*space].of_type("m.space.child").filter(|event| event.sender == *me) {
             let room = RoomId(event.state_key.clone());
             if let Some(child) = keys.get(&room).filter(|_| tells(&event.content)) {
                 pairs.insert(id::child(key, child), ((*space).clone(), room));
@@ -328,11 +287,7 @@ fn child(read: &Rooms, me: &UserId, space: &RoomId, room: &RoomId, owned: bool) 
     }
     let by_us = [&child, &parent].into_iter().flatten().any(|sender| sender == me);
     // Both rooms are ours, so their ties are as well; a tie that somebody else made is adopted.
-    let owner = if owned || by_us {
-        Owner::Ours
-    } else {
-        Owner::Unmarked
-    };
+    let owner = if owned || by_us { Owner::Ours } else { Owner::Unmarked };
     let state = MatrixState::Child(ChildState {
         space: space.clone(),
         room: room.clone(),

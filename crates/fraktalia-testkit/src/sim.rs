@@ -1,0 +1,3 @@
+//! Systems simulated at the wire: the real clients talk to them. They hold state and answer any sequence of calls.
+
+pub mod synapse;
