@@ -1,0 +1,61 @@
+//! A homeserver to test against: simulated or real, with the same handles.
+
+use fraktalia_testkit::real::{Cache, Person, Synapse, SynapseOptions};
+use fraktalia_testkit::sim::synapse::{Setup, SimSynapse};
+
+/// A homeserver.
+pub struct Home {
+    pub base: String,
+    pub admin: Person,
+    pub server: Server,
+}
+
+pub enum Server {
+    Simulated(SimSynapse),
+    Real(
+        Box<Synapse>,
+        #[expect(dead_code, reason = "goes with the server that lives in it")] tempfile::TempDir,
+    ),
+}
+
+impl Home {
+    pub async fn simulated() -> Self {
+        Self::simulated_as(Setup::default()).await
+    }
+
+    pub async fn simulated_as(setup: Setup) -> Self {
+        let sim = SimSynapse::start(setup).await;
+        Self { base: sim.base_url(), admin: sim.admin(), server: Server::Simulated(sim) }
+    }
+
+    /// A real one, or `None` where none is installed; the reason is printed then.
+    pub async fn real() -> Option<Self> {
+        let cache = Cache::for_test()?;
+        let dir = tempfile::tempdir().expect("a folder");
+        let synapse =
+            Synapse::start_with(&cache, dir.path(), SynapseOptions::default()).await.expect("Synapse starts");
+        let admin = synapse.admin().clone();
+        Some(Self { base: synapse.base_url(), admin, server: Server::Real(Box::new(synapse), dir) })
+    }
+
+    pub fn sim(&self) -> &SimSynapse {
+        match &self.server {
+            Server::Simulated(sim) => sim,
+            Server::Real(..) => panic!("a test of faults runs on the simulator"),
+        }
+    }
+
+    /// A user who was there before us.
+    pub async fn register(&self, localpart: &str) -> Person {
+        match &self.server {
+            Server::Simulated(sim) => sim.register(localpart),
+            Server::Real(synapse, _) => {
+                synapse.register(localpart, "a password", false).await.expect("registers")
+            }
+        }
+    }
+
+    pub fn id(&self, localpart: &str) -> String {
+        format!("@{localpart}:chat.test")
+    }
+}
