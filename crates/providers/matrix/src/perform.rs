@@ -408,10 +408,11 @@ impl Doing<'_> {
         let account = self.client.account(user).await?;
         let by_this_step = |id: &ExternalId| id.auth_provider == PROVIDER && id.external_id == mark;
         Ok(match account {
-            Some(account) if account.external_ids.iter().any(by_this_step) => {
+            // Synapse writes the identity before it puts a user back into use, which can fail on its own.
+            Some(account) if account.external_ids.iter().any(by_this_step) && !account.deactivated => {
                 Landed::Yes(Outputs::of(&id::user(localpart(user)), user))
             }
-            // Synapse writes the account first and the identity last.
+            // Of a new account the identity comes last.
             Some(account) if !account.deactivated && account.external_ids.is_empty() => {
                 Landed::Torn { why: format!("{user} is there now, without the mark of this step") }
             }

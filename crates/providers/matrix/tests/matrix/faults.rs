@@ -40,7 +40,7 @@ async fn killed_at_any_entry_and_rolled_back_nothing_is_left() {
 #[tokio::test]
 async fn a_lost_answer_never_makes_a_second_room() {
     for fault in [Fault::DoneButLost, Fault::DoneLater(Duration::from_millis(150))] {
-        let stage = one_room().await;
+        let stage = one_room().await.limits(|limits| limits.settle = Duration::from_secs(5));
         stage.home.sim().next("POST", "/createRoom", fault);
         stage.apply().await;
         assert_eq!(stage.joined_rooms().await, 1, "{fault:?}");

@@ -32,9 +32,16 @@ impl Home {
     pub async fn real() -> Option<Self> {
         let cache = Cache::for_test()?;
         let dir = tempfile::tempdir().expect("a folder");
-        let synapse =
-            Synapse::start_with(&cache, dir.path(), SynapseOptions::default()).await.expect("Synapse starts");
+        // Until it has built all its indices, a minute after its first start, a Synapse on SQLite answers 500 when a
+        // user is to be put back into use.
+        let extra_yaml = "background_updates: { sleep_enabled: false }".into();
+        let options = SynapseOptions { extra_yaml, ..SynapseOptions::default() };
+        let synapse = Synapse::start_with(&cache, dir.path(), options).await.expect("Synapse starts");
         let admin = synapse.admin().clone();
+        let path = "/_synapse/admin/v1/background_updates/status";
+        while admin.get(path).await.expect("a status")["current_updates"] != serde_json::json!({}) {
+            tokio::task::yield_now().await;
+        }
         Some(Self { base: synapse.base_url(), admin, server: Server::Real(Box::new(synapse), dir) })
     }
 

@@ -42,7 +42,8 @@ impl Stage {
             bot: UserId("@agent:chat.test".into()),
             padding: Vec::new(),
         });
-        let limits = Limits { settle: std::time::Duration::from_millis(400), ..Limits::default() };
+        // On loopback nothing arrives late; tests in which something does say how late.
+        let limits = Limits { settle: std::time::Duration::from_millis(40), ..Limits::default() };
         Self { home, manifest, dir, limits, state: "state".into() }
     }
 
@@ -114,8 +115,8 @@ impl Stage {
     /// Applies; the result has to be in sync.
     pub async fn apply(&self) -> Ended {
         let ended = self.try_apply().await;
-        assert_eq!(ended.outcome, Some(Outcome::Applied), "{:?}", ended.why);
         assert_eq!(left(&self.session()).await, Vec::<String>::new(), "a second plan is empty");
+        assert_eq!(ended.outcome, Some(Outcome::Applied), "{:?}", ended.why);
         ended
     }
 
@@ -174,6 +175,9 @@ fn settled(content: &Json) -> Json {
         fields.remove("run");
         fields.remove("step");
         fields.remove("io.fraktalia.owner");
+    }
+    for entry in content.get_mut("allow").and_then(Json::as_array_mut).into_iter().flatten() {
+        entry["room_id"] = json!("(a room)");
     }
     content
 }
