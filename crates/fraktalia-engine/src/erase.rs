@@ -20,6 +20,8 @@ pub struct AnyAsk<'a> {
     pub wanted: &'a [AnyResource],
     /// What our record says is ours in this system.
     pub owned: &'a BTreeMap<ResourceId, Record>,
+    /// What systems yielded that were observed before.
+    pub known: &'a Outputs,
     /// Believe no cache.
     pub refresh: bool,
     /// Where our own files live.
@@ -31,6 +33,8 @@ pub struct AnyAsk<'a> {
 /// A [`Provider`] whose types are forgotten. See there for what each call means.
 #[async_trait]
 pub trait Executor: DynSystem {
+    /// See [`Provider::looks_last`].
+    fn looks_last(&self) -> bool;
     /// See [`Provider::observe`].
     async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError>;
     /// See [`Provider::prepare`].
@@ -47,12 +51,16 @@ pub trait Executor: DynSystem {
 
 #[async_trait]
 impl<P: Provider> Executor for P {
+    fn looks_last(&self) -> bool {
+        Provider::looks_last(self)
+    }
     async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError> {
         let wanted: Vec<_> = ask.wanted.iter().filter_map(AnyResource::typed).collect();
         let ask = Ask {
             realm: ask.realm,
             wanted: &wanted,
             owned: ask.owned,
+            known: ask.known,
             refresh: ask.refresh,
             paths: ask.paths,
             secrets: ask.secrets,

@@ -22,6 +22,8 @@ pub struct Ask<'a, S> {
     /// What our record says is ours in this system, with what we last asked for. The record is the only proof of
     /// ownership where a system cannot carry a marker.
     pub owned: &'a BTreeMap<ResourceId, Record>,
+    /// What the other systems yielded, for a system that [looks last](Provider::looks_last); empty for others.
+    pub known: &'a Outputs,
     /// Read everything afresh; believe no cache.
     pub refresh: bool,
     /// Where our own files live.
@@ -177,6 +179,12 @@ impl ObserveError {
 pub trait Provider: System {
     /// What it takes to undo a step: names, old values, paths of before-images. Never a secret.
     type Undo: Data;
+
+    /// Whether it is observed after the other systems, with what they yielded: its resources can be recognised only
+    /// by the outputs of others, as a binding is by its room's id.
+    fn looks_last(&self) -> bool {
+        false
+    }
 
     /// Reads what lives.
     ///

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fraktalia_model::{Manifest, Notes, ResourceId, SystemId};
+use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::erase::{AnyObserved, AnyResource};
 use fraktalia_plan::planner::{self, Input, View};
 use fraktalia_plan::{Fingerprint, Plan, Records, audit};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::applier::{Applier, Forward, OnFailure, Stop, Surroundings, chain};
 use crate::clock;
-use crate::erase::{AnyAsk, Registry};
+use crate::erase::{AnyAsk, Executor, Registry};
 use crate::event::{Event, EventSink};
 use crate::journal::{self, Entry, Fault, Header, Journal, JournalError, Outcome, Run};
 use crate::ledger::{Ledger, LedgerError};
@@ -223,41 +223,70 @@ impl Session {
         if notes.is_empty() { Ok(desired) } else { Err(SessionError::Lowering(notes)) }
     }
 
+    /// Looks at all systems at once, but for those that need to know what the others yield.
     async fn observe(
         &self,
         desired: &[Vec<AnyResource>],
         records: &Records,
         refresh: bool,
     ) -> Result<Vec<(AnyObserved, Look)>, SessionError> {
-        let asks = self.registry.iter().zip(desired).map(|(system, wanted)| async move {
-            let id = system.id();
-            let owned: Records = records
-                .iter()
-                .filter(|(resource, _)| resource.system == id)
-                .map(|(resource, record)| (resource.clone(), record.clone()))
-                .collect();
-            let ask = AnyAsk {
-                realm: &self.manifest.realm,
-                wanted,
-                owned: &owned,
-                refresh,
-                paths: &self.paths,
-                secrets: &self.secrets,
-            };
-            let start = Instant::now();
-            let observed = system.observe(&ask).await.map_err(|error| (id, error))?;
-            let look = Look { how: observed.how.clone(), took: start.elapsed() };
-            Ok((observed, look))
-        });
+        let mut known = Outputs::new();
+        let mut answers = BTreeMap::new();
+        for last in [false, true] {
+            let systems = self.registry.iter().zip(desired).enumerate();
+            let asks =
+                systems.filter(|(_, (system, _))| system.looks_last() == last).map(
+                    |(index, (system, wanted))| {
+                        let known = &known;
+                        async move {
+                            (index, self.look_at(system.as_ref(), wanted, records, known, refresh).await)
+                        }
+                    },
+                );
+            let looks = join_all(asks).await;
+            for (observed, _) in looks.iter().filter_map(|(_, answer)| answer.as_ref().ok()) {
+                known.extend(observed.outputs.clone());
+            }
+            answers.extend(looks);
+        }
         let mut seen = Vec::new();
         let mut failed = Vec::new();
-        for answer in join_all(asks).await {
+        for answer in answers.into_values() {
             match answer {
                 Ok(look) => seen.push(look),
                 Err(error) => failed.push(error),
             }
         }
         if failed.is_empty() { Ok(seen) } else { Err(SessionError::Observe(failed)) }
+    }
+
+    async fn look_at(
+        &self,
+        system: &dyn Executor,
+        wanted: &[AnyResource],
+        records: &Records,
+        known: &Outputs,
+        refresh: bool,
+    ) -> Result<(AnyObserved, Look), (SystemId, ObserveError)> {
+        let id = system.id();
+        let owned: Records = records
+            .iter()
+            .filter(|(resource, _)| resource.system == id)
+            .map(|(resource, record)| (resource.clone(), record.clone()))
+            .collect();
+        let ask = AnyAsk {
+            realm: &self.manifest.realm,
+            wanted,
+            owned: &owned,
+            known,
+            refresh,
+            paths: &self.paths,
+            secrets: &self.secrets,
+        };
+        let start = Instant::now();
+        let observed = system.observe(&ask).await.map_err(|error| (id, error))?;
+        let look = Look { how: observed.how.clone(), took: start.elapsed() };
+        Ok((observed, look))
     }
 
     /// Whether what a saved plan rests on still holds; `now` is a plan made just now.

@@ -1,3 +1,4 @@
 //! Systems simulated at the wire: the real clients talk to them. They hold state and answer any sequence of calls.
 
+pub mod openclaw;
 pub mod synapse;

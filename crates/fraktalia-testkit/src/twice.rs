@@ -68,6 +68,9 @@ impl<P: System> System for Twice<P> {
 impl<P: Provider> Provider for Twice<P> {
     type Undo = P::Undo;
 
+    fn looks_last(&self) -> bool {
+        self.0.looks_last()
+    }
     async fn observe(&self, ask: &Ask<'_, Self::Spec>) -> Result<Observed<Self::State>, ObserveError> {
         self.0.observe(ask).await
     }

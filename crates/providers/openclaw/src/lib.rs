@@ -1,1 +1,30 @@
-//! fraktalia-openclaw
+//! `openclaw.json` and the gateway that runs on it: agents, bindings, room settings and accounts.
+//!
+//! - [`Document`]: the file as a tree that loses nothing. Knows JSON5, nothing of OpenClaw.
+//! - `dialect`: the shapes that the file has had over time.
+//! - `op`, `apply`, `undo`: edits in the words of OpenClaw, done to a document and taken back.
+//! - `write`, `validate`, `gateway`: the file on disk, the program that checks it, the process that runs on it.
+//! - `system`, `diff`, `observe`, `provider`: what the planner and the engine ask of a system.
+
+mod apply;
+mod dialect;
+mod diff;
+mod document;
+mod error;
+mod gateway;
+mod observe;
+mod op;
+mod provider;
+mod spec;
+mod system;
+mod undo;
+mod validate;
+mod write;
+
+pub use document::{Document, DocumentError, Place, Step};
+pub use error::FileError;
+pub use op::{Edit, OpenClawOp};
+pub use provider::Patience;
+pub use spec::{AccountSpec, BindingSpec, Field, GroupSpec, OpenClawSpec, OpenClawState, PeerSpec};
+pub use system::OpenClaw;
+pub use undo::OpenClawUndo;

@@ -1,0 +1,524 @@
+//! The provider against files, a stand-in for the command line, and the gateway double.
+
+mod support;
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
+
+use fraktalia_engine::Outcome;
+use fraktalia_engine::session::Options;
+use fraktalia_model::UserId;
+use fraktalia_model::manifest::{Account, OnRemove, Peer};
+use fraktalia_testkit::contract;
+use fraktalia_testkit::sim::openclaw::Mood;
+use support::{ENTRIES, LIST, World, both};
+
+/// Two fractals, one with an account of its own, a binding for direct messages, and a catch-all.
+async fn full(file: &str) -> World {
+    let mut world = World::new(file).with_gateway().await;
+    world.fractal("gardener").openclaw = serde_json::json!({"tools": {"deny": ["browser"]}}).as_object().cloned().expect("a map");
+    world.fractal("cook").account = Account::Own;
+    world.manifest.bindings[1].account_of = Some("cook".into());
+    world.bind("felix", Peer::Direct(UserId("@ana:test".into())), None);
+    world.bind("gardener", Peer::Room("lounge".into()), None);
+    world.room("lounge", None);
+    world.section().catch_all = Some("felix".into());
+    world
+}
+
+#[tokio::test]
+async fn an_apply_is_followed_by_an_empty_plan_and_its_rollback_gives_every_byte_back() {
+    for (dialect, file) in both() {
+        let world = full(file).await;
+        contract::apply_then_roll_back(&world).await;
+        assert_eq!(world.text(), file, "{dialect:?}");
+        assert_eq!(world.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn what_was_there_before_stays_byte_for_byte() {
+    for (dialect, file) in both() {
+        let world = full(file).await;
+        world.applied().await;
+        let text = world.text();
+        // Every line of the old file is still there, in its order.
+        let mut lines = text.lines();
+        for line in file.lines() {
+            assert!(lines.any(|new| new == line), "{dialect:?}: `{line}` is gone or has moved:\n{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_written_file_reads_like_one_that_a_person_wrote() {
+    let world = full(ENTRIES).await;
+    world.applied().await;
+    let text = world.text();
+    let added: Vec<&str> = text.lines().filter(|line| !ENTRIES.lines().any(|old| old == *line)).collect();
+    let token = world.state().join("secrets/matrix-cook-token");
+    let want = format!(
+        r#"      cook: {{
+        name: "cook",
+        identity: {{
+          name: "cook"
+        }},
+        workspace: "/srv/cook",
+        model: "a/b"
+      gardener: {{
+        name: "gardener",
+        identity: {{
+          name: "gardener"
+        }},
+        workspace: "/srv/gardener",
+        model: "a/b",
+        tools: {{
+          deny: ["browser"]
+        }}
+    {{ agentId: "cook", match: {{ channel: "matrix", accountId: "cook", peer: {{ kind: "channel", id: "!cook:test" }} }} }},
+    {{ agentId: "felix", match: {{ channel: "matrix", peer: {{ kind: "direct", id: "@ana:test" }} }} }},
+    {{ agentId: "gardener", match: {{ channel: "matrix", peer: {{ kind: "channel", id: "!gardener:test" }} }} }},
+    {{ agentId: "gardener", match: {{ channel: "matrix", peer: {{ kind: "channel", id: "!lounge:test" }} }} }},
+        "!cook:test": {{ enabled: true, autoReply: true }},
+        "!gardener:test": {{ enabled: true, autoReply: true }},
+        "!lounge:test": {{ enabled: true }},
+      accounts: {{
+        cook: {{
+          userId: "@cook:test",
+          homeserver: "http://127.0.0.1:8008",
+          accessToken: {{
+            source: "file",
+            provider: "fraktalia-cook",
+            id: "value"
+          }}
+        }}
+  secrets: {{
+    providers: {{
+      "fraktalia-cook": {{
+        source: "file",
+        path: "{}",
+        mode: "singleValue"
+      }}
+    }}
+"#,
+        token.display()
+    );
+    let want: Vec<&str> = want.lines().collect();
+    // Closing brackets also stand in the old file.
+    assert_eq!(added, want, "{text}");
+}
+
+#[tokio::test]
+async fn effects_may_be_had_twice() {
+    for (_, file) in both() {
+        let mut world = full(file).await;
+        world.twice = true;
+        contract::apply_then_roll_back(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_entry_and_resumed_it_ends_as_without_dying() {
+    contract::die_then_resume(async || full(LIST).await).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_entry_and_rolled_back_every_byte_is_as_before() {
+    contract::die_then_roll_back(async || full(ENTRIES).await).await;
+}
+
+#[tokio::test]
+async fn nothing_to_do_means_no_write() {
+    let world = full(LIST).await;
+    world.applied().await;
+    let before = std::fs::metadata(world.config()).expect("meta");
+    world.applied().await;
+    let after = std::fs::metadata(world.config()).expect("meta");
+    assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+}
+
+#[tokio::test]
+async fn what_is_there_and_equal_is_adopted_silently() {
+    let mut world = World::new(ENTRIES);
+    world.fractal("mox").model = None;
+    world.manifest.fractals.get_mut("mox").expect("there").name = "Mox".into();
+    world.made.put("mox", "!mox:test");
+    world.write(&ENTRIES.replace(r#"name: "Mox","#, r#"name: "Mox", identity: { name: "Mox" },"#));
+    let text = world.text();
+    assert_eq!(world.planned().await, ["adopt agent/mox", "adopt binding/mox/room/mox", "adopt group/mox"]);
+    world.applied().await;
+    assert_eq!(world.text(), text);
+}
+
+#[tokio::test]
+async fn what_is_there_and_different_is_in_the_way() {
+    let mut world = World::new(LIST);
+    world.fractal("mox");
+    let blockers = world.blockers().await;
+    assert_eq!(blockers.len(), 1, "{blockers:?}");
+    assert!(blockers[0].starts_with("plan.in-the-way: openclaw/agent/mox is there already"), "{blockers:?}");
+    assert_eq!(world.text(), LIST);
+}
+
+#[tokio::test]
+async fn a_room_that_somebody_else_routes_is_not_taken_over() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    world.made.put("lab", "!mox:test");
+    let blockers = world.blockers().await;
+    assert!(
+        blockers.iter().any(|text| text.contains("routed to `mox` by a binding that is not ours")),
+        "{blockers:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_leaves_the_manifest_goes_and_nothing_else() {
+    for (dialect, file) in both() {
+        let mut world = full(file).await;
+        world.applied().await;
+        world.without("cook");
+        assert_eq!(
+            world.planned().await,
+            ["delete account/cook", "delete agent/cook", "delete binding/cook/room/cook", "delete group/cook"]
+        );
+        world.applied().await;
+        let text = world.text();
+        assert!(!text.contains("cook"), "{dialect:?}: {text}");
+        world.without("gardener");
+        world.manifest.rooms.clear();
+        world.manifest.bindings.clear();
+        world.section().catch_all = None;
+        world.applied().await;
+        let text = world.text();
+        for line in file.lines().filter(|line| !line.contains("agentId: \"felix\", match: { channel: \"matrix\" }")) {
+            assert!(text.lines().any(|new| new == line), "{dialect:?}: `{line}` is gone:\n{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_leaves_the_manifest_with_keep_stays() {
+    let mut world = World::new(LIST);
+    world.fractal("lab").on_remove = OnRemove::Keep;
+    world.applied().await;
+    let text = world.text();
+    world.without("lab");
+    assert_eq!(world.planned().await, ["forget agent/lab", "forget binding/lab/room/lab", "forget group/lab"]);
+    world.applied().await;
+    assert_eq!(world.text(), text);
+}
+
+#[tokio::test]
+async fn a_binding_made_by_hand_to_our_agent_is_never_removed_with_it() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    world.applied().await;
+    let by_hand = r#"    { agentId: "lab", match: { channel: "telegram" } },"#;
+    world.write(&world.text().replace("    // everything else", &format!("{by_hand}\n    // everything else")));
+    let text = world.text();
+    world.without("lab");
+    let blockers = world.blockers().await;
+    assert_eq!(blockers.len(), 1, "{blockers:?}");
+    assert!(blockers[0].contains("1 binding that we did not make still route"), "{blockers:?}");
+    assert_eq!(world.text(), text);
+}
+
+#[tokio::test]
+async fn a_field_changed_by_hand_is_shown_as_such_and_set_back_alone() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    world.applied().await;
+    let ours = world.text();
+    world.write(&ours.replace("model: \"a/b\"", "model: \"x/y\", // by hand\n        thinking: \"high\""));
+    let planned = world.open(None).plan(&Options::default(), true).await.expect("a plan");
+    let change = &planned.plan.changes[0];
+    assert_eq!(change.why, "changed by hand, back to the manifest");
+    let fields: Vec<_> = change.fields.iter().map(|field| (&*field.field, field.from.as_deref(), field.to.as_deref())).collect();
+    assert_eq!(fields, [("model.primary", Some("x/y"), Some("a/b"))]);
+    world.applied().await;
+    assert_eq!(world.text(), ours.replace("model: \"a/b\"", "model: \"a/b\", // by hand\n        thinking: \"high\""));
+}
+
+#[tokio::test]
+async fn a_binding_that_stands_behind_the_catch_all_moves_before_it() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    world.applied().await;
+    let ours = world.text();
+    let line = "    { agentId: \"lab\", match: { channel: \"matrix\", peer: { kind: \"channel\", id: \"!lab:test\" } } },\n";
+    let catch_all = "    { agentId: \"felix\", match: { channel: \"matrix\" } },\n";
+    assert!(ours.contains(line), "{ours}");
+    world.write(&ours.replace(line, "").replace(catch_all, &format!("{catch_all}{line}")));
+    assert_eq!(world.planned().await, ["update binding/lab/room/lab"]);
+    world.applied().await;
+    assert_eq!(world.text(), ours);
+}
+
+#[tokio::test]
+async fn a_binding_follows_its_room_to_a_new_id() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    world.applied().await;
+    world.made.put("lab", "!other:test");
+    assert_eq!(world.planned().await, ["update binding/lab/room/lab", "update group/lab"]);
+    world.applied().await;
+    assert!(!world.text().contains("!lab:test") && world.text().contains("!other:test"), "{}", world.text());
+}
+
+#[tokio::test]
+async fn openclaw_may_rewrite_the_file_between_two_runs() {
+    let mut world = full(LIST).await;
+    world.applied().await;
+    world.gateway.as_ref().expect("there is one").be(Mood::Rewrite);
+    world.fractal("third");
+    world.apply().await;
+    assert!(world.text().contains("\"entries\"") && !world.text().contains("// the first"), "{}", world.text());
+    world.gateway.as_ref().expect("there is one").be(Mood::Prompt);
+    assert_eq!(world.planned().await, Vec::<String>::new(), "another shape is not a difference");
+    // And what follows goes on in the new shape.
+    world.without("cook");
+    world.applied().await;
+    assert!(!world.text().contains("cook"), "{}", world.text());
+}
+
+#[tokio::test]
+async fn a_rollback_takes_back_what_is_ours_also_from_a_file_that_others_wrote_to() {
+    let world = full(LIST).await;
+    world.gateway.as_ref().expect("there is one").be(Mood::Rewrite);
+    let ended = world.apply().await;
+    assert_eq!(ended.outcome, Some(Outcome::Applied), "{:?}", ended.why);
+    assert!(world.text().contains("lastTouchedVersion"), "{}", world.text());
+    world.gateway.as_ref().expect("there is one").be(Mood::Prompt);
+    let with_mine = world.text().replacen("\"bindings\"", "\"messages\": {\"mine\": true},\n  \"bindings\"", 1);
+    world.write(&with_mine);
+    let ended = world.roll_back(&ended.run).await;
+    assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+    let left: serde_json::Value = serde_json::from_str(&world.text()).expect("plain JSON");
+    assert_eq!(left["messages"]["mine"], true);
+    let agents: Vec<_> = left["agents"]["entries"].as_object().expect("entries").keys().cloned().collect();
+    assert_eq!(agents, ["felix", "mox"]);
+    assert_eq!(left["bindings"].as_array().expect("bindings").len(), 2);
+    assert_eq!(left["channels"]["matrix"]["groups"].as_object().expect("groups").len(), 1);
+    assert!(!world.text().contains("fraktalia-cook"), "{}", world.text());
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_take_it_over_means_failure_and_the_old_file() {
+    for mood in [Mood::StayOnOld, Mood::Refuse, Mood::Hang, Mood::Drop] {
+        let mut world = full(ENTRIES).await;
+        world.patience.applied = Duration::from_secs(2);
+        world.patience.reachable = Duration::from_secs(2);
+        world.gateway.as_ref().expect("there is one").be(mood.clone());
+        let why = world.failed().await;
+        assert!(why.contains("the gateway did not take the new openclaw.json over"), "{mood:?}: {why}");
+        assert_eq!(world.text(), ENTRIES, "{mood:?}");
+        assert_eq!(world.gateway.as_ref().expect("there is one").applied(), ENTRIES, "{mood:?}");
+        assert_eq!(world.made.names(), Vec::<String>::new(), "rooms are taken back as well");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_restarts_or_takes_its_time_is_waited_for() {
+    let world = full(ENTRIES).await;
+    let gateway = world.gateway.as_ref().expect("there is one");
+    gateway.start_again(3);
+    gateway.be(Mood::Slow(4));
+    world.applied().await;
+    assert_eq!(gateway.applied(), world.text());
+    assert!(gateway.asked() > 4);
+}
+
+#[tokio::test]
+async fn an_older_gateway_that_cannot_say_what_it_runs_on_is_believed_what_it_read() {
+    let world = full(LIST).await;
+    world.gateway.as_ref().expect("there is one").be_old();
+    world.applied().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_away_or_lets_nobody_in_keeps_the_file_from_being_written() {
+    let mut world = full(LIST).await;
+    world.patience.reachable = Duration::from_millis(500);
+    std::fs::write(world.dir.path().join("token"), "another").expect("written");
+    let why = world.failed().await;
+    assert!(why.contains("unauthorized"), "{why}");
+    assert!(!why.contains("another"), "{why}");
+    world.section().gateway.as_mut().expect("there is one").url = "ws://127.0.0.1:1".into();
+    let why = world.failed().await;
+    assert!(why.contains("cannot reach ws://127.0.0.1:1"), "{why}");
+    assert_eq!(world.text(), LIST);
+}
+
+#[tokio::test]
+async fn what_openclaw_does_not_accept_is_never_written() {
+    for (body, said) in [
+        ("echo '{\"valid\":false,\"issues\":[{\"path\":\"agents\",\"message\":\"no\"}]}'; exit 1", "agents: no"),
+        ("exit 0", "said nothing of use"),
+        ("exec sleep 1000", "gave no answer"),
+    ] {
+        let mut world = World::new(LIST);
+        world.patience.validate = Duration::from_millis(700);
+        world.fractal("lab");
+        world.cli(body);
+        let why = world.failed().await;
+        assert!(why.contains(said), "{body}: {why}");
+        assert_eq!((world.text(), world.leftovers()), (LIST.into(), Vec::new()), "{body}");
+    }
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    world.section().cli = Some("/nowhere/openclaw".into());
+    assert!(world.failed().await.contains("`/nowhere/openclaw config validate` cannot be started"));
+}
+
+#[tokio::test]
+async fn a_hand_edit_between_read_and_write_is_not_lost() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    // The check takes a while, and somebody edits meanwhile.
+    world.cli("echo '// by hand' >> \"$(dirname \"$0\")/openclaw.json\"; echo '{\"valid\":true}'");
+    let why = world.failed().await;
+    assert!(why.contains("was changed by somebody else while it was being edited"), "{why}");
+    assert_eq!(world.text(), format!("{LIST}// by hand\n"));
+    assert_eq!(world.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_candidate_is_what_gets_written() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    world.cli("cp \"$OPENCLAW_CONFIG_PATH\" \"$(dirname \"$0\")/seen\"; echo '{\"valid\":true}'");
+    world.applied().await;
+    assert_eq!(std::fs::read_to_string(world.dir.path().join("seen")).expect("seen"), world.text());
+}
+
+#[tokio::test]
+async fn mode_and_backup_are_as_they_should_be() {
+    let world = full(LIST).await;
+    std::fs::set_permissions(world.config(), std::fs::Permissions::from_mode(0o640)).expect("mode");
+    let ended = world.apply().await;
+    assert_eq!(std::fs::metadata(world.config()).expect("meta").mode() & 0o7777, 0o640);
+    let backups = world.state().join("backup").join(&ended.run);
+    let [name] = &support::names(&backups)[..] else { panic!("one backup") };
+    let backup = backups.join(name);
+    assert_eq!(std::fs::metadata(&backup).expect("meta").mode() & 0o7777, 0o600);
+    assert_eq!(std::fs::read_to_string(backup).expect("a backup"), LIST);
+}
+
+#[tokio::test]
+async fn no_secret_stands_in_our_own_records() {
+    let world = full(LIST).await;
+    world.applied().await;
+    let mut files = vec![world.state()];
+    let mut read = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            // Backups are copies of the file, and as private as it is.
+            let inner = support::names(&path).into_iter().filter(|name| name != "backup");
+            files.extend(inner.map(|name| path.join(name)));
+        } else {
+            read += 1;
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(!text.contains("the-gateway's-token"), "{}", path.display());
+        }
+    }
+    assert!(read >= 2, "a journal and a ledger");
+}
+
+#[tokio::test]
+async fn files_that_lack_what_others_have_simply_work() {
+    for file in [
+        "{}",
+        "{ agents: {} }",
+        "{ agents: { entries: { main: {} } } }",
+        "{ agents: { list: [{ id: 'main' }] } }",
+        "{ bindings: [], channels: {} }",
+        "{ meta: { lastTouchedVersion: '2026.6.11' } }",
+        "\u{feff}{\r\n  // only a comment\r\n}\r\n",
+    ] {
+        let mut world = World::new(file);
+        world.section().dialect = Some(fraktalia_model::manifest::Dialect::Entries);
+        world.fractal("lab").account = Account::Own;
+        world.applied().await;
+        let list = world.text().contains("list");
+        assert_eq!(list, file.contains("list") || file.contains("2026.6.11"), "{file}: {}", world.text());
+    }
+}
+
+#[tokio::test]
+async fn without_agents_and_without_a_word_on_the_dialect_it_asks() {
+    let mut world = World::new("{}");
+    world.fractal("lab");
+    let blockers = world.blockers().await;
+    assert!(blockers[0].starts_with("openclaw.no-dialect"), "{blockers:?}");
+    world.cli("[ \"$1\" = --version ] && echo 'OpenClaw 2026.9.6 (abc)' || echo '{\"valid\":true}'");
+    world.applied().await;
+    assert!(world.text().contains("\"entries\""), "{}", world.text());
+}
+
+#[tokio::test]
+async fn what_cannot_be_edited_safely_is_refused_with_its_place_and_a_cure() {
+    for (file, said, cure) in [
+        ("{ agents: { list: [] }", "line 1, column 1", "repair the file"),
+        ("{ agents: [] }", "line 1, column 3: `agents` is an array, not an object", "repair the value"),
+        ("{ agents: { list: {} } }", "line 1, column 13: `agents.list` is an object, not an array", "repair"),
+        ("{ agents: { entries: { a: 1 } } }", "`agents.entries.a` is a number, not an object", "repair"),
+        ("{\n  bindings: { }\n}", "line 2, column 3: `bindings` is an object, not an array", "repair"),
+        ("{ bindings: ['a'] }", "`bindings.0` is a string, not an object", "repair"),
+        ("{ channels: { matrix: null } }", "`channels.matrix` is null, not an object", "repair"),
+        ("{ agents: {}, agents: {} }", "the key `agents` is there twice", "remove one of the two"),
+        ("{ agents: { $include: './agents.json5' } }", "`agents` is taken in from another file", "move the section"),
+        ("{ $include: './all.json5' }", "`(root)` is taken in from another file", "move the section"),
+        ("{ bindings: { $include: './b.json5' } }", "`bindings` is taken in from another file", "move the section"),
+        ("not JSON5", "line 1, column 1: `not` is not a value", "repair the file"),
+        ("", "the file ends where a value was expected", "repair the file"),
+    ] {
+        let mut world = World::new(file);
+        world.fractal("lab");
+        let (text, hint) = world.unreadable().await;
+        assert!(text.contains(said), "{file}: {text}");
+        assert!(hint.contains(cure), "{file}: {hint}");
+        assert_eq!(world.text(), file);
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_refused_and_a_read_only_file_is_left_alone() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    let link = world.dir.path().join("link.json");
+    std::os::unix::fs::symlink(world.config(), &link).expect("a link");
+    world.section().config = link;
+    let (text, hint) = world.unreadable().await;
+    assert!(text.contains("is a symbolic link") && hint.contains("openclaw.json"), "{text}; {hint}");
+
+    world.section().config = world.config();
+    std::fs::set_permissions(world.config(), std::fs::Permissions::from_mode(0o444)).expect("mode");
+    let why = world.failed().await;
+    assert!(why.contains("is read-only (mode 0444)"), "{why}");
+    assert_eq!(world.text(), LIST);
+
+    world.section().config = world.dir.path().join("nowhere.json");
+    let (text, hint) = world.unreadable().await;
+    assert!(text.contains("there is no") && hint.contains("openclaw onboard"), "{text}; {hint}");
+}
+
+#[tokio::test]
+async fn a_configuration_of_thousands_of_agents_works() {
+    let mut file = "{\n  agents: {\n    list: [\n".to_owned();
+    for n in 0..5000 {
+        file += &format!("      {{ id: \"a{n}\", workspace: \"/srv/a{n}\" }}, // number {n}\n");
+    }
+    file += "    ],\n  },\n  bindings: [\n";
+    for n in 0..5000 {
+        file += &format!("    {{ agentId: \"a{n}\", match: {{ channel: \"matrix\", peer: {{ kind: \"channel\", id: \"!{n}:x\" }} }} }},\n");
+    }
+    file += "  ],\n}\n";
+    let mut world = World::new(&file).with_gateway().await;
+    for n in 0..50 {
+        world.fractal(&format!("new{n}"));
+    }
+    world.applied().await;
+    let text = world.text();
+    assert!(file.lines().all(|line| text.contains(line)));
+}
