@@ -27,6 +27,7 @@ use crate::secret::SecretSource;
 pub use docker::{
     Build, Host, HostPaths, HostTls, Image, Network, Opening, Protocol, Sandbox, SandboxMode, WorkspaceAccess,
 };
+pub use lower::content_hash;
 pub use parse::{FILE_LIMIT, Loaded, Sources, load};
 pub use schema::schema;
 

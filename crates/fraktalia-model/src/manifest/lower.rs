@@ -7,6 +7,8 @@ mod matrix;
 mod openclaw;
 mod policy;
 
+pub use docker::content_hash;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 

@@ -229,8 +229,9 @@ impl Lowering<'_> {
     }
 }
 
-/// The hash of a context together with what it is built with.
-fn content_hash(context: &str, args: &BTreeMap<String, String>) -> String {
+/// The hash of an image: of its context (see [`crate::files::Files::hash_context`]) together with what it is built
+/// with. Hex.
+pub fn content_hash(context: &str, args: &BTreeMap<String, String>) -> String {
     let mut hash = Sha256::new();
     hash.update(context);
     for (name, value) in args {

@@ -1,0 +1,288 @@
+//! Looks at an engine: one list of each kind, and a closer look at what concerns us.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ImageSummary, NetworkInspect};
+use fraktalia_engine::{Ask, ObserveError};
+use fraktalia_model::{BridgeName, ImageId, Note, ResourceId, SystemId};
+use fraktalia_plan::{Observed, Owner, Seen};
+use futures_util::future::try_join_all;
+
+use crate::client::{BRIDGE_NAME, Client};
+use crate::error::DockerError;
+use crate::labels::{self, Labels};
+use crate::spec::{SandboxSpec, Spec};
+use crate::state::{Attached, ContainerState, ImageState, MountState, NetworkState, SandboxState, State};
+
+/// Networks that every engine has.
+const BUILT_IN: [&str; 3] = ["bridge", "host", "none"];
+
+/// Looks at all that is wanted, on record, or labelled as ours.
+pub async fn observe(
+    client: &Client,
+    host: &str,
+    ask: &Ask<'_, Spec>,
+) -> Result<Observed<State>, ObserveError> {
+    let (images, networks, containers) =
+        futures_util::try_join!(client.images(), client.networks(), client.containers())?;
+    let mut look = Look {
+        system: SystemId::docker(host),
+        client,
+        realm: ask.realm,
+        specs: specs(ask),
+        wanted: ask.wanted.iter().map(|resource| &resource.id).collect(),
+        observed: Observed { how: "three lists".into(), ..Observed::default() },
+    };
+    look.images(&images, &containers);
+    let names: Vec<(String, Labels)> = networks
+        .into_iter()
+        .map(|network| (network.name.unwrap_or_default(), network.labels.unwrap_or_default()))
+        .collect();
+    look.networks(&names, &containers).await?;
+    look.sandboxes(&containers).await?;
+    Ok(look.observed)
+}
+
+/// What is wanted, and of what left the manifest what was last asked for.
+fn specs(ask: &Ask<'_, Spec>) -> BTreeMap<ResourceId, Spec> {
+    let recorded = ask
+        .owned
+        .iter()
+        .filter_map(|(id, record)| Some((id.clone(), serde_json::from_value(record.spec.clone()).ok()?)));
+    let wanted = ask.wanted.iter().map(|resource| (resource.id.clone(), resource.spec.clone()));
+    recorded.chain(wanted).collect()
+}
+
+struct Look<'a> {
+    system: SystemId,
+    client: &'a Client,
+    realm: &'a str,
+    specs: BTreeMap<ResourceId, Spec>,
+    wanted: std::collections::BTreeSet<&'a ResourceId>,
+    observed: Observed<State>,
+}
+
+impl Look<'_> {
+    fn found(&mut self, id: ResourceId, state: State, owner: Owner) {
+        self.observed.found.insert(id, Seen { state, owner });
+    }
+
+    /// The resource that a label of ours names, if it is one of this engine.
+    fn labelled(&self, labels: &Labels, kind: &str) -> Option<ResourceId> {
+        if labels.get(labels::REALM).map(String::as_str) != Some(self.realm) {
+            return None;
+        }
+        let id: ResourceId = labels.get(labels::RESOURCE)?.parse().ok()?;
+        (id.system == self.system && id.kind == kind).then_some(id)
+    }
+
+    fn images(&mut self, images: &[ImageSummary], containers: &[ContainerSummary]) {
+        let mut tags: HashMap<&str, &ImageSummary> = HashMap::new();
+        for image in images {
+            tags.extend(image.repo_tags.iter().map(|tag| (tag.as_str(), image)));
+        }
+        let mut asked: BTreeMap<ResourceId, String> = BTreeMap::new();
+        for (tag, image) in &tags {
+            if let Some(id) = self.labelled(&image.labels, "image") {
+                asked.insert(id, (*tag).to_owned());
+            }
+        }
+        asked.extend(self.specs.iter().filter_map(|(id, spec)| match spec {
+            Spec::Image(image) => Some((id.clone(), image.tag.clone())),
+            _ => None,
+        }));
+        for (id, tag) in asked {
+            match tags.get(tag.as_str()) {
+                Some(image) => self.image(id, tag, image, containers),
+                None => self.no_image(id, tag),
+            }
+        }
+    }
+
+    fn image(&mut self, id: ResourceId, tag: String, image: &ImageSummary, containers: &[ContainerSummary]) {
+        let owner = labels::owner(&image.labels, self.realm, "an image");
+        let ours = owner == Owner::Ours;
+        let state = ImageState {
+            content_hash: image.labels.get(labels::SPEC).filter(|_| ours).cloned(),
+            id: Some(image.id.clone()),
+            tag,
+        };
+        self.observed.outputs.set(&id, &ImageId(image.id.clone()));
+        let users: Vec<String> = containers
+            .iter()
+            .filter(|one| one.image_id.as_deref() == Some(&image.id) && !is_sandbox(one))
+            .map(name)
+            .collect();
+        let owner = if self.wanted.contains(&id) { owner } else { self.unless_used(&id, owner, &users) };
+        self.found(id, State::Image(state), owner);
+    }
+
+    /// An image that we do not build has to be there: its absence is a finding, not something to make good.
+    fn no_image(&mut self, id: ResourceId, tag: String) {
+        let built = matches!(self.specs.get(&id), Some(Spec::Image(image)) if image.build.is_some());
+        if !built && self.wanted.contains(&id) {
+            let state = ImageState { tag, id: None, content_hash: None };
+            self.found(id, State::Image(state), Owner::Unmarked);
+        }
+    }
+
+    /// What left the manifest and is still in use stays until it is not.
+    fn unless_used(&mut self, id: &ResourceId, owner: Owner, users: &[String]) -> Owner {
+        if users.is_empty() {
+            return owner;
+        }
+        let text = format!("{id} left the manifest, but is in use by {}", users.join(", "));
+        let note = Note::warning("docker.in-use", text).about(id);
+        self.observed.notes.push(note.hint("it is removed by the first apply after nobody uses it any more"));
+        Owner::Foreign("still in use".into())
+    }
+
+    async fn networks(
+        &mut self,
+        networks: &[(String, Labels)],
+        containers: &[ContainerSummary],
+    ) -> Result<(), DockerError> {
+        let mut asked: BTreeMap<ResourceId, &str> = BTreeMap::new();
+        for (name, labels) in networks {
+            if let Some(id) = self.labelled(labels, "network") {
+                asked.insert(id, name);
+            } else if let Some(id) = self.named(name) {
+                asked.insert(id, name);
+            } else if !BUILT_IN.contains(&name.as_str()) {
+                *self.observed.strangers.entry("Docker networks".into()).or_default() += 1;
+            }
+        }
+        let client = self.client;
+        let looks = asked.into_iter().map(|(id, name)| async move { Ok((id, client.network(name).await?)) });
+        for (id, network) in try_join_all(looks).await? {
+            if let Some(network) = network {
+                self.network(id, network, containers);
+            }
+        }
+        Ok(())
+    }
+
+    fn named(&self, name: &str) -> Option<ResourceId> {
+        let id = ResourceId::new(self.system.clone(), "network", name);
+        self.specs.contains_key(&id).then_some(id)
+    }
+
+    fn network(&mut self, id: ResourceId, network: NetworkInspect, containers: &[ContainerSummary]) {
+        let labels = network.labels.unwrap_or_default();
+        let owner = labels::owner(&labels, self.realm, "a network");
+        let name = network.name.unwrap_or_default();
+        let bridge = network.options.unwrap_or_default().remove(BRIDGE_NAME);
+        let pools = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        let state = NetworkState {
+            id: network.id.unwrap_or_default(),
+            driver: network.driver.unwrap_or_default(),
+            subnets: pools.into_iter().filter_map(|pool| pool.subnet).collect(),
+            internal: network.internal.unwrap_or_default(),
+            attached: attached(&name, containers),
+            bridge,
+            name,
+        };
+        if let Some(bridge) = &state.bridge {
+            self.observed.outputs.set(&id, &BridgeName(bridge.clone()));
+        }
+        let users: Vec<String> =
+            state.attached.iter().filter(|one| !one.sandbox).map(|one| one.name.clone()).collect();
+        let owner = if self.wanted.contains(&id) { owner } else { self.unless_used(&id, owner, &users) };
+        self.found(id, State::Network(state), owner);
+    }
+
+    async fn sandboxes(&mut self, containers: &[ContainerSummary]) -> Result<(), DockerError> {
+        let mut agents: BTreeMap<&str, Vec<&ContainerSummary>> = BTreeMap::new();
+        for container in containers {
+            if let Some(agent) = container.labels.as_ref().and_then(labels::agent) {
+                agents.entry(agent).or_default().push(container);
+            }
+        }
+        let specs: Vec<(ResourceId, SandboxSpec)> = self
+            .specs
+            .iter()
+            .filter_map(|(id, spec)| match spec {
+                Spec::Sandbox(sandbox) => Some((id.clone(), sandbox.clone())),
+                _ => None,
+            })
+            .collect();
+        for (id, spec) in specs {
+            let theirs = agents.remove(spec.agent.as_str()).unwrap_or_default();
+            let containers = self.closer(&theirs).await?;
+            // Wanted and none there is as wanted: OpenClaw makes them when it needs them.
+            if self.wanted.contains(&id) || !containers.is_empty() {
+                let state = SandboxState { agent: spec.agent, containers };
+                self.found(id, State::Sandbox(state), Owner::Ours);
+            }
+        }
+        let strangers: usize = agents.values().map(Vec::len).sum();
+        if strangers > 0 {
+            self.observed.strangers.insert("sandbox containers".into(), strangers);
+        }
+        Ok(())
+    }
+
+    async fn closer(&self, containers: &[&ContainerSummary]) -> Result<Vec<ContainerState>, DockerError> {
+        let client = self.client;
+        let looks = containers.iter().filter_map(|one| one.id.as_deref()).map(|id| client.container(id));
+        let found = try_join_all(looks).await?;
+        let mut states: Vec<_> = found.into_iter().flatten().map(container).collect();
+        states.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(states)
+    }
+}
+
+fn is_sandbox(container: &ContainerSummary) -> bool {
+    container.labels.as_ref().and_then(|labels| labels.get(labels::SANDBOX)).is_some_and(|one| one == "1")
+}
+
+fn name(container: &ContainerSummary) -> String {
+    let name =
+        container.names.as_ref().and_then(|names| names.first()).map(|name| name.trim_start_matches('/'));
+    name.or(container.id.as_deref()).unwrap_or_default().to_owned()
+}
+
+/// Who is on a network, stopped containers included: they hold on to it as well once they start again.
+fn attached(network: &str, containers: &[ContainerSummary]) -> Vec<Attached> {
+    let on_it = |container: &&ContainerSummary| {
+        let networks = container.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        networks.is_some_and(|networks| networks.contains_key(network))
+    };
+    let mut attached: Vec<_> = containers
+        .iter()
+        .filter(on_it)
+        .map(|one| Attached {
+            name: name(one),
+            id: one.id.clone().unwrap_or_default(),
+            sandbox: is_sandbox(one),
+        })
+        .collect();
+    attached.sort();
+    attached
+}
+
+fn container(container: ContainerInspectResponse) -> ContainerState {
+    let host = container.host_config.unwrap_or_default();
+    let mounts = container.mounts.unwrap_or_default();
+    ContainerState {
+        id: container.id.unwrap_or_default(),
+        name: container.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        image: container.image.unwrap_or_default(),
+        network: host.network_mode.unwrap_or_default(),
+        user: container.config.and_then(|config| config.user).unwrap_or_default(),
+        memory: host.memory.unwrap_or_default(),
+        nano_cpus: host.nano_cpus.unwrap_or_default(),
+        read_only_root: host.readonly_rootfs.unwrap_or_default(),
+        mounts: mounts
+            .into_iter()
+            .filter_map(|mount| {
+                Some(MountState {
+                    source: PathBuf::from(mount.source?),
+                    target: PathBuf::from(mount.destination?),
+                    writable: mount.rw.unwrap_or_default(),
+                })
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,167 @@
+//! The provider: one engine as the planner and the engine see it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fraktalia_engine::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_model::manifest::OnRemove;
+use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
+use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
+
+use crate::client::Client;
+use crate::diff::short;
+use crate::op::Op;
+use crate::spec::{SandboxSpec, Spec};
+use crate::state::State;
+use crate::undo::Undo;
+use crate::{diff, observe, op, perform, spec, undo};
+
+/// The Docker engine of one host of the manifest.
+#[derive(Clone, Debug)]
+pub struct DockerHost {
+    host: String,
+    endpoint: String,
+    deadline: Option<Duration>,
+}
+
+impl DockerHost {
+    /// The engine of the host called `host`, at `endpoint`: `unix:///var/run/docker.sock`.
+    pub fn new(host: impl Into<String>, endpoint: impl Into<String>) -> Self {
+        Self { host: host.into(), endpoint: endpoint.into(), deadline: None }
+    }
+
+    /// One for each host of the manifest.
+    pub fn all(manifest: &Manifest) -> Vec<Self> {
+        manifest.hosts.iter().map(|(name, host)| Self::new(name, &host.docker)).collect()
+    }
+
+    /// With another deadline for each call to the engine; builds have their own.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    fn is_remote(&self) -> bool {
+        !self.endpoint.starts_with("unix://")
+    }
+
+    async fn client(&self) -> Result<Client, crate::error::DockerError> {
+        match self.deadline {
+            Some(deadline) => Client::connect_within(&self.endpoint, deadline).await,
+            None => Client::connect(&self.endpoint).await,
+        }
+    }
+}
+
+impl System for DockerHost {
+    type Spec = Spec;
+    type State = State;
+    type Op = Op;
+    const FORMAT: u16 = 1;
+
+    fn id(&self) -> SystemId {
+        SystemId::docker(&self.host)
+    }
+
+    fn lower(&self, manifest: &Manifest) -> Result<Vec<Resource<Spec>>, Notes> {
+        spec::lower(manifest, &self.host)
+    }
+
+    fn describe(&self, spec: &Spec) -> Described {
+        match spec {
+            Spec::Image(image) => Described {
+                title: image.tag.clone(),
+                summary: match &image.build {
+                    Some(build) => format!("built from {}", build.context.display()),
+                    None => "not built by us".into(),
+                },
+            },
+            Spec::Network(network) => {
+                let subnet = network.subnet.as_ref().map(|subnet| format!(", {subnet}")).unwrap_or_default();
+                let reach = if network.internet { "internet" } else { "no internet" };
+                Described {
+                    title: network.name.clone(),
+                    summary: format!("{}{subnet}, {reach}", network.bridge),
+                }
+            }
+            Spec::Sandbox(sandbox) => {
+                Described { title: format!("containers of {}", sandbox.agent), summary: limits(sandbox) }
+            }
+        }
+    }
+
+    fn describe_seen(&self, _id: &ResourceId, have: &State) -> Described {
+        match have {
+            State::Image(image) => Described {
+                title: image.tag.clone(),
+                summary: image.id.as_deref().map(short).unwrap_or_default(),
+            },
+            State::Network(network) => {
+                Described { title: network.name.clone(), summary: network.subnets.join(", ") }
+            }
+            State::Sandbox(sandbox) => {
+                let names: Vec<&str> = sandbox.containers.iter().map(|one| one.name.as_str()).collect();
+                Described { title: format!("containers of {}", sandbox.agent), summary: names.join(", ") }
+            }
+        }
+    }
+
+    fn diff(&self, want: &Resource<Spec>, have: &Seen<State>, last: Option<&Spec>) -> Delta {
+        diff::diff(&want.spec, &have.state, last)
+    }
+
+    fn steps(&self, work: &[Work<'_, Self>]) -> Vec<StepDraft<Op>> {
+        op::steps(work)
+    }
+
+    fn lint(&self, desired: &[Resource<Spec>]) -> Notes {
+        spec::lint(desired, &self.host, &self.endpoint)
+    }
+
+    fn default_on_remove(&self, id: &ResourceId) -> OnRemove {
+        // A container carries OpenClaw's mark, not ours.
+        if id.kind == "sandbox" { OnRemove::Keep } else { OnRemove::Delete }
+    }
+}
+
+fn limits(sandbox: &SandboxSpec) -> String {
+    let network = sandbox.network.as_ref().map(|name| format!("on {name}"));
+    let user = sandbox.user.as_ref().map(|user| format!("as {user}"));
+    [network, user].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[async_trait]
+impl Provider for DockerHost {
+    type Undo = Undo;
+
+    async fn observe(&self, ask: &Ask<'_, Spec>) -> Result<Observed<State>, ObserveError> {
+        // A host without Docker is fine as long as nothing is asked of it. That one on another machine cannot be
+        // used yet is said by `lint`.
+        if (ask.wanted.is_empty() && ask.owned.is_empty()) || self.is_remote() {
+            return Ok(Observed { how: "not asked".into(), ..Observed::default() });
+        }
+        let client = self.client().await?;
+        observe::observe(&client, &self.host, ask).await
+    }
+
+    async fn prepare(&self, op: &Op, _cx: &StepCx<'_>) -> Result<Undo, StepError> {
+        undo::prepare(&self.client().await?, op).await
+    }
+
+    async fn perform(&self, op: &Op, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
+        perform::perform(&self.client().await?, op, cx).await
+    }
+
+    async fn landed(&self, op: &Op, _undo: &Undo, cx: &StepCx<'_>) -> Result<Landed, StepError> {
+        perform::landed(&self.client().await?, op, cx).await
+    }
+
+    async fn revert(&self, op: &Op, undo: &Undo, cx: &StepCx<'_>) -> Result<(), StepError> {
+        undo::revert(&self.client().await?, op, undo, cx).await
+    }
+
+    fn by_hand(&self, op: &Op, undo: &Undo) -> Vec<String> {
+        undo::by_hand(op, undo)
+    }
+}
