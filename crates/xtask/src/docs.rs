@@ -15,14 +15,16 @@ struct Page {
     args: &'static [&'static str],
 }
 
-const PAGES: &[Page] = &[];
+const PAGES: &[Page] = &[
+    Page { file: "docs/reference/cli.md", args: &["reference", "cli"] },
+    Page { file: "docs/reference/manifest.md", args: &["reference", "manifest"] },
+    Page { file: "docs/reference/exit-codes.md", args: &["reference", "exit-codes"] },
+    Page { file: "docs/reference/manifest.schema.json", args: &["reference", "manifest-schema"] },
+    Page { file: "docs/reference/plan.schema.json", args: &["reference", "plan-schema"] },
+];
 
 /// Writes every page, or with `check` only says which ones the program would write differently.
 pub fn run(check: bool) -> Result<(), TaskError> {
-    if PAGES.is_empty() {
-        say::plain("There are no generated pages.");
-        return Ok(());
-    }
     let program = test::build_program()?;
     let mut stale = Vec::new();
     for page in PAGES {

@@ -12,7 +12,7 @@ use fraktalia_testkit::real::{Cache, Docker};
 
 use crate::error::{Context as _, TaskError};
 use crate::{install, say};
-use count::Count;
+use count::{Count, Runner};
 
 /// Installs what is missing, runs the tests, and ends with one line: `N passed, N failed, N skipped`.
 pub async fn run(cache: &Cache, filter: Option<&str>) -> Result<(), TaskError> {
@@ -21,11 +21,15 @@ pub async fn run(cache: &Cache, filter: Option<&str>) -> Result<(), TaskError> {
     docker.base_image(cache, BUSYBOX).await?;
     let program = build_program()?;
     let mut count = Count::default();
-    let tests = if has_nextest() { nextest(filter) } else { cargo_test(filter) };
-    let mut outcome = watch(tests, cache, &program, &mut count)?;
-    if filter.is_none() && has_nextest() && outcome.success() {
-        // nextest leaves the examples in the documentation out.
-        outcome = watch(doc_tests(), cache, &program, &mut count)?;
+    let mut outcome;
+    if has_nextest() {
+        outcome = watch(Runner::Nextest, nextest(filter), cache, &program, &mut count)?;
+        if filter.is_none() && outcome.success() {
+            // nextest leaves the examples in the documentation out.
+            outcome = watch(Runner::Libtest, doc_tests(), cache, &program, &mut count)?;
+        }
+    } else {
+        outcome = watch(Runner::Libtest, cargo_test(filter), cache, &program, &mut count)?;
     }
     docker.stop().await?;
     say::plain(&count.to_string());
@@ -87,6 +91,7 @@ fn color() -> &'static str {
 /// Runs a test runner, passes its output on, and counts what it reports. Both streams become one, since nextest
 /// writes to one of them and cargo to the other.
 fn watch(
+    runner: Runner,
     mut command: Command,
     cache: &Cache,
     program: &Path,
@@ -102,7 +107,7 @@ fn watch(
     for line in BufReader::new(reader).lines() {
         let line = line.context(|| "read the output of the tests".to_owned())?;
         say::plain(&line);
-        count.read(&line);
+        count.read(runner, &line);
     }
     child.wait().context(|| "wait for the tests".to_owned())
 }

@@ -89,6 +89,37 @@ pub async fn docker(args: &[&str]) -> Result<String> {
     Err(RealError::Died { name: what, status: output.status.to_string(), tail })
 }
 
+/// The ids of the containers that the OpenClaw in `home` made: those that mount something out of it.
+pub fn sandboxes_of(home: &Path) -> Vec<String> {
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new("docker").args(args).stdin(Stdio::null()).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    };
+    if !Path::new(SOCKET).exists() {
+        return Vec::new();
+    }
+    let all = run(&["ps", "--all", "--quiet", "--filter", "label=openclaw.sandbox=1"]);
+    let format = ["inspect", "--format", "{{.Id}} {{json .HostConfig.Binds}}"];
+    let ids: Vec<&str> = all.split_whitespace().collect();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let inside = format!("\"{}/", home.display());
+    let lines = run(&[&format[..], &ids[..]].concat());
+    let mine = lines.lines().filter(|line| line.contains(&inside));
+    mine.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// Removes them, as far as that goes: it is a tidying up, and nothing depends on it.
+pub(crate) fn remove_sandboxes_of(home: &Path) {
+    let ids = sandboxes_of(home);
+    if !ids.is_empty() {
+        let mut remove = std::process::Command::new("docker");
+        remove.args(["rm", "--force", "--volumes"]).args(ids);
+        let _ = remove.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
 /// Whether an engine answers on [`SOCKET`].
 pub fn is_answering() -> bool {
     ping(Path::new(SOCKET)).unwrap_or(false)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::cache::{Cache, create_dir};
+use super::docker;
 use super::error::{Context, RealError, Result, tail};
 use super::model::{MODEL, PROVIDER};
 use super::openclaw::{OpenClaw, Version};
@@ -200,6 +201,14 @@ impl Gateway {
     }
 }
 
+impl Drop for Gateway {
+    /// The containers that OpenClaw made for its agents outlive it; those of a test must not.
+    fn drop(&mut self) {
+        self.process = None;
+        docker::remove_sandboxes_of(self.openclaw.home());
+    }
+}
+
 /// It holds tokens, so only its owner may read it.
 fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
@@ -212,7 +221,8 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
 mod tests {
     use std::fmt::Write as _;
 
-    use super::super::{ModelStandIn, Synapse};
+    use super::super::docker::BUSYBOX;
+    use super::super::{Docker, ModelStandIn, Synapse};
     use super::*;
 
     const LIMIT: Duration = Duration::from_mins(2);
@@ -274,23 +284,18 @@ mod tests {
         assert!(verdict.valid, "{verdict:?}");
     }
 
-    /// The whole chain without fraktalia: what a later end-to-end test may rely on.
-    #[tokio::test]
-    async fn two_agents_answer_each_in_its_own_room_and_in_its_own_name() {
-        let Some(cache) = Cache::for_test() else { return };
-        let bench = Bench::start(&cache).await;
-        let mut gateway = Gateway::prepare(&cache, &bench.gateway_dir(), &bench.base()).expect("installed");
-        let rooms = [("gardener", bench.room("gardener").await), ("cook", bench.room("cook").await)];
+    /// Writes agents into the configuration as a person would: an entry, a binding and a group each.
+    /// `extra` is added to each entry.
+    fn add_agents(gateway: &Gateway, rooms: &[(&str, String)], extra: &str) {
         let (mut entries, mut bindings, mut groups) = (String::new(), String::new(), String::new());
-        for (agent, room) in &rooms {
-            let workspace = bench.gateway_dir().join("workspaces").join(agent);
+        for (agent, room) in rooms {
+            let workspace = gateway.openclaw().home().join("workspaces").join(agent);
             create_dir(&workspace).expect("creates");
             std::fs::write(workspace.join("IDENTITY.md"), format!("- Name: The {agent}\n")).expect("writes");
-            let _ = write!(entries, "{agent}: {{ workspace: {} }},", json!(workspace));
-            let _ = write!(
-                bindings,
-                "{{ agentId: '{agent}', match: {{ channel: 'matrix', peer: {{ kind: 'channel', id: '{room}' }} }} }},"
-            );
+            let _ = write!(entries, "{agent}: {{ workspace: {}, {extra} }},", json!(workspace));
+            let peer = format!("{{ kind: 'channel', id: '{room}' }}");
+            let _ =
+                write!(bindings, "{{ agentId: '{agent}', match: {{ channel: 'matrix', peer: {peer} }} }},");
             let _ = write!(groups, "'{room}': {{ autoReply: true }},");
         }
         let path = gateway.openclaw().config_path();
@@ -299,6 +304,16 @@ mod tests {
         let text = text.replacen("bindings: [", &format!("bindings: [ {bindings}"), 1);
         let text = text.replacen("autoJoin:", &format!("groups: {{ {groups} }}, autoJoin:"), 1);
         std::fs::write(&path, text).expect("writes");
+    }
+
+    /// The whole chain without fraktalia: what an end-to-end test may rely on.
+    #[tokio::test]
+    async fn two_agents_answer_each_in_its_own_room_and_in_its_own_name() {
+        let Some(cache) = Cache::for_test() else { return };
+        let bench = Bench::start(&cache).await;
+        let mut gateway = Gateway::prepare(&cache, &bench.gateway_dir(), &bench.base()).expect("installed");
+        let rooms = [("gardener", bench.room("gardener").await), ("cook", bench.room("cook").await)];
+        add_agents(&gateway, &rooms, "");
         gateway.restart().await.expect("starts");
         for (agent, room) in &rooms {
             let answer = bench.ana.ask(room, bench.bot.user_id(), "Who are you?", LIMIT).await;
@@ -306,5 +321,29 @@ mod tests {
             assert_eq!(answer.body, format!("I am The {agent}."));
         }
         gateway.stop().await.expect("ends in order");
+    }
+
+    #[tokio::test]
+    async fn a_command_of_a_sandboxed_agent_runs_in_a_container_of_its_image() {
+        let Some(cache) = Cache::for_test() else { return };
+        let docker = Docker::ensure(&cache).await.expect("an engine");
+        docker.base_image(&cache, BUSYBOX).await.expect("an image");
+        let bench = Bench::start(&cache).await;
+        let mut gateway = Gateway::prepare(&cache, &bench.gateway_dir(), &bench.base()).expect("installed");
+        let rooms = [("cook", bench.room("cook").await)];
+        let image = format!("docker: {{ image: '{BUSYBOX}' }}");
+        let sandbox = format!("sandbox: {{ mode: 'all', scope: 'agent', workspaceAccess: 'rw', {image} }}");
+        add_agents(&gateway, &rooms, &sandbox);
+        gateway.restart().await.expect("starts");
+        // Only in the container does `ls` lead to busybox.
+        bench.model.run_command_on("which", "readlink /bin/ls");
+        let (_, room) = &rooms[0];
+        let answer = bench.ana.ask(room, bench.bot.user_id(), "To which program does ls lead?", LIMIT).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{error}\n{}", gateway.log()));
+        assert_eq!(answer.body, "I am The cook. The command said: busybox");
+        let home = gateway.openclaw().home().to_owned();
+        assert_eq!(docker::sandboxes_of(&home).len(), 1);
+        drop(gateway);
+        assert_eq!(docker::sandboxes_of(&home), [""; 0]);
     }
 }

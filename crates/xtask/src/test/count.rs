@@ -13,17 +13,26 @@ pub struct Count {
     pub skipped: u64,
 }
 
+/// Who writes the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// `cargo nextest`. It also passes on what the failing tests wrote, which may look like closing lines of Rust's own runner.
+    Nextest,
+    /// Rust's own, one closing line for each test program.
+    Libtest,
+}
+
 impl Count {
-    /// Adds what a line reports, if it is a closing line of nextest or of Rust's own test runner.
-    pub fn read(&mut self, line: &str) {
-        let line = without_colour(line);
+    /// Adds what a line reports, if it is a closing line of `runner`.
+    pub fn read(&mut self, runner: Runner, line: &str) {
+        let line = anstream::adapter::strip_str(line).to_string();
         let line = line.trim_start();
-        if let Some((_, counts)) = line.strip_prefix("Summary [").and_then(|rest| rest.split_once("run:")) {
-            self.add(counts, ',');
-        } else if let Some((_, counts)) =
-            line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
-        {
-            self.add(counts, ';');
+        let (prefix, before_counts, separator) = match runner {
+            Runner::Nextest => ("Summary [", "run:", ','),
+            Runner::Libtest => ("test result: ", ". ", ';'),
+        };
+        if let Some((_, counts)) = line.strip_prefix(prefix).and_then(|rest| rest.split_once(before_counts)) {
+            self.add(counts, separator);
         }
     }
 
@@ -50,18 +59,14 @@ impl fmt::Display for Count {
     }
 }
 
-fn without_colour(line: &str) -> String {
-    anstream::adapter::strip_str(line).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn count(lines: &[&str]) -> String {
+    fn count(runner: Runner, lines: &[&str]) -> String {
         let mut count = Count::default();
         for line in lines {
-            count.read(line);
+            count.read(runner, line);
         }
         count.to_string()
     }
@@ -72,7 +77,7 @@ mod tests {
             "     Summary [  31.118s] 17 tests run: 15 passed (1 slow), 1 failed, 1 timed out, 2 skipped";
         let coloured = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m3\u{1b}[0m tests run: \
                         \u{1b}[1m3\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m skipped";
-        assert_eq!(count(&[plain, coloured]), "18 passed, 2 failed, 2 skipped");
+        assert_eq!(count(Runner::Nextest, &[plain, coloured]), "18 passed, 2 failed, 2 skipped");
     }
 
     #[test]
@@ -82,11 +87,15 @@ mod tests {
             "test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s",
             "test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ];
-        assert_eq!(count(&lines), "5 passed, 3 failed, 3 skipped");
+        assert_eq!(count(Runner::Libtest, &lines), "5 passed, 3 failed, 3 skipped");
     }
 
     #[test]
-    fn a_line_that_only_looks_like_a_result_counts_for_nothing() {
-        assert_eq!(count(&["9 passed, 9 failed", "Summary of 9 passed"]), "0 passed, 0 failed, 0 skipped");
+    fn the_output_of_a_failing_test_is_not_counted_a_second_time() {
+        let lines = [
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 16 filtered out",
+            "     Summary [   1.0s] 2 tests run: 1 passed, 1 failed, 0 skipped",
+        ];
+        assert_eq!(count(Runner::Nextest, &lines), "1 passed, 1 failed, 0 skipped");
     }
 }

@@ -99,10 +99,11 @@ fn field(text: &str, label: &str) -> Option<String> {
     })
 }
 
+/// A line that begins with a bracket is OpenClaw's word for a file that is not there.
 fn first_prose(text: &str) -> Option<String> {
     text.lines()
         .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with(['#', '-', '*', '<', '`']))
+        .find(|line| !line.is_empty() && !line.starts_with(['#', '-', '*', '<', '`', '[']))
         .map(str::to_owned)
 }
 
