@@ -1,1 +1,62 @@
-//! fraktalia
+//! The `fraktalia` command: arguments, wiring of the providers, rendering, exit codes.
+//!
+//! This is the only crate that knows all providers, and the only one that prints. It is a library besides its thin
+//! `main`, so that the reference pages are generated from the same definitions that run.
+
+mod app;
+pub mod cli;
+mod command;
+pub mod docs;
+pub mod error;
+pub mod exit;
+mod out;
+pub mod registry;
+pub mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use app::App;
+use cli::Cli;
+use exit::Exit;
+use render::look::{Detail, Look, Stream};
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let detail = if cli.common.verbose > 0 { Detail::Full } else { Detail::Brief };
+    let look = Look::of(Stream::Err, detail);
+    trace(cli.common.verbose);
+    match App::new(cli.common, detail).and_then(|app| command::run(&app, cli.command)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let mut page = String::new();
+            render::note::write_failure(&failure, &look, &mut page);
+            out::talk(&page);
+            failure.exit().into()
+        }
+    }
+}
+
+/// Help and version go to stdout and are no error; everything else is wrong usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no reason to fail here either.
+    let _ = error.print();
+    if error.use_stderr() { Exit::USAGE.into() } else { Exit::OK.into() }
+}
+
+/// What is said to live systems, for `-vv`; `FRAKTALIA_LOG` asks for more.
+fn trace(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let wanted = std::env::var("FRAKTALIA_LOG").ok();
+    if verbose < 2 && wanted.is_none() {
+        return;
+    }
+    let filter =
+        wanted.and_then(|text| text.parse().ok()).unwrap_or_else(|| EnvFilter::new("fraktalia=debug"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

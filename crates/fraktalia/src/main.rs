@@ -1,3 +1,5 @@
 //! The `fraktalia` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    fraktalia::main()
+}

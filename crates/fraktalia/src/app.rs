@@ -1,0 +1,114 @@
+//! What every command needs: the manifest, the state directory, a session, and how things are shown.
+
+use std::path::{Path, PathBuf};
+
+use fraktalia_engine::{Session, StatePaths};
+use fraktalia_model::{Manifest, Severity, Sources};
+
+use crate::cli::{Common, RunFormat};
+use crate::error::Failure;
+use crate::render::look::{Detail, Look, Stream};
+use crate::render::note;
+use crate::render::plan::About;
+use crate::{out, registry};
+
+/// The command line's common part, and the looks of both streams.
+pub struct App {
+    common: Common,
+    /// How data is shown.
+    pub out: Look,
+    /// How talk is shown.
+    pub err: Look,
+}
+
+/// A manifest without errors, and all that belongs to it.
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// The text of the files, to show notes in.
+    pub sources: Sources,
+}
+
+impl App {
+    /// For one command line.
+    pub fn new(common: Common, detail: Detail) -> Result<Self, Failure> {
+        Ok(Self { common, out: Look::of(Stream::Out, detail), err: Look::of(Stream::Err, detail) })
+    }
+
+    /// How a plan is shown that is about to run: it is talk where the events are the data.
+    pub fn look(&self, format: RunFormat) -> Look {
+        match format {
+            RunFormat::Text => self.out,
+            RunFormat::Jsonl => self.err,
+        }
+    }
+
+    /// The manifest, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.common.manifest
+    }
+
+    /// Reads the manifest. Warnings go to stderr.
+    pub fn manifest(&self) -> Result<(Manifest, Sources), Failure> {
+        let loaded = fraktalia_engine::load::load(&self.common.manifest);
+        let Some(manifest) = loaded.manifest else {
+            return Err(Failure::Manifest {
+                path: self.common.manifest.clone(),
+                notes: loaded.notes,
+                sources: loaded.sources,
+            });
+        };
+        let warnings: Vec<_> =
+            loaded.notes.into_iter().filter(|note| note.severity >= Severity::Warning).collect();
+        let mut page = String::new();
+        note::write_all(&warnings, &loaded.sources, &self.err, &mut page);
+        out::talk(&page);
+        Ok((manifest, loaded.sources))
+    }
+
+    /// A session for the manifest.
+    pub fn open(&self) -> Result<Opened, Failure> {
+        let (manifest, sources) = self.manifest()?;
+        let paths = StatePaths::new(self.state(&manifest.realm)?);
+        let registry = registry::registry(&manifest);
+        let session = Session::new(manifest, registry, paths).with_fault(registry::fault()?);
+        Ok(Opened { session, sources })
+    }
+
+    /// The state directory of a realm.
+    fn state(&self, realm: &str) -> Result<PathBuf, Failure> {
+        let chosen = match &self.common.state {
+            Some(state) => state.clone(),
+            None => state_home()?.join("fraktalia").join(realm),
+        };
+        std::path::absolute(&chosen).map_err(|source| Failure::File { doing: "find", path: chosen, source })
+    }
+}
+
+/// `$XDG_STATE_HOME`, or what stands for it. A relative one is to be ignored, says the XDG specification.
+fn state_home() -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state"))).ok_or_else(|| {
+        Failure::Environment {
+            what: "there is no place for our own files: neither XDG_STATE_HOME nor HOME is set".into(),
+            hint: "--state names a directory".into(),
+        }
+    })
+}
+
+/// What the renderers know about a plan besides the plan.
+pub fn about(session: &Session, planned: Option<&fraktalia_engine::Planned>) -> About {
+    let manifest = session.manifest();
+    let looks = planned.map(|planned| &planned.looks);
+    About {
+        manifest: manifest.path.display().to_string(),
+        fractals: manifest.fractals.keys().cloned().collect(),
+        read: looks
+            .into_iter()
+            .flatten()
+            .map(|(system, look)| (system.to_string(), look.how.clone()))
+            .collect(),
+        // Systems are read at the same time, so the slowest says how long it took.
+        took: looks.and_then(|looks| looks.values().map(|look| look.took).max()),
+    }
+}

@@ -1,0 +1,48 @@
+//! One file for each command; here is who does what.
+
+mod apply;
+mod check;
+mod explain;
+mod graph;
+mod history;
+mod pages;
+mod plan;
+mod run;
+mod saved;
+mod status;
+
+use crate::app::App;
+use crate::cli::Command;
+use crate::error::Failure;
+use crate::exit::Exit;
+
+/// Does what was asked.
+pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Check(args) => check::run(app, &args),
+        Command::Plan(args) => wait(plan::run(app, &args)),
+        Command::Apply(args) => wait(apply::apply(app, &args)),
+        Command::Resume(args) => wait(apply::resume(app, &args)),
+        Command::Rollback(args) => wait(apply::rollback(app, &args)),
+        Command::Status(args) => wait(status::run(app, &args)),
+        Command::History(args) => history::history(app, &args),
+        Command::Show(args) => history::show(app, &args),
+        Command::Explain(args) => wait(explain::run(app, &args)),
+        Command::Graph(args) => wait(graph::run(app, &args)),
+        Command::Schema => pages::schema(),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
+        Command::Reference(args) => pages::reference(&args),
+    }
+}
+
+/// Runs a command that talks to systems.
+fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| {
+        Failure::Environment {
+            what: format!("cannot start the runtime: {source}"),
+            hint: "the process may have too few threads or files: see `ulimit -a`".into(),
+        }
+    })?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,61 @@
+//! `check`: the manifest alone.
+
+use fraktalia_model::Severity;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::cli::{CheckArgs, Format};
+use crate::error::Failure;
+use crate::exit::Exit;
+use crate::out;
+use crate::render::json::{FORMAT, NoteDocument, notes};
+use crate::render::{Line, Tone, note};
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    format: u16,
+    valid: bool,
+    notes: Vec<NoteDocument<'a>>,
+}
+
+/// Reads the manifest and says what is wrong with it.
+pub fn run(app: &App, args: &CheckArgs) -> Result<Exit, Failure> {
+    let loaded = fraktalia_engine::load::load(app.path());
+    let valid = loaded.manifest.is_some();
+    match args.format {
+        Format::Json => {
+            out::json(&Checked { format: FORMAT, valid, notes: notes(&loaded.notes) })?;
+        }
+        Format::Text => {
+            let mut page = String::new();
+            note::write_all(&loaded.notes, &loaded.sources, &app.out, &mut page);
+            let path = app.path().display().to_string();
+            match &loaded.manifest {
+                Some(manifest) => Line::new()
+                    .text(Tone::Add, "ok  ")
+                    .plain(&path)
+                    .text(
+                        Tone::Faint,
+                        &format!(
+                            "  realm {}: {}, {}, {}",
+                            manifest.realm,
+                            crate::render::plan::number(manifest.fractals.len(), "fractal"),
+                            crate::render::plan::number(manifest.rooms.len(), "room"),
+                            crate::render::plan::number(manifest.users.len(), "user"),
+                        ),
+                    )
+                    .write(&app.out, &mut page),
+                None => {
+                    let errors = loaded.notes.iter().filter(|note| note.severity == Severity::Error).count();
+                    page.push('\n');
+                    Line::new()
+                        .text(Tone::Bad, &crate::render::plan::number(errors, "error"))
+                        .plain(&format!(" in {path}"))
+                        .write(&app.out, &mut page);
+                }
+            }
+            out::data(&page)?;
+        }
+    }
+    Ok(if valid { Exit::OK } else { Exit::MANIFEST })
+}

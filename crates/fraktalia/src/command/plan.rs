@@ -1,0 +1,52 @@
+//! `plan`: what would change, and why.
+
+use fraktalia_engine::session::Options;
+use fraktalia_plan::Plan;
+
+use super::saved;
+use crate::app::{App, about};
+use crate::cli::{PlanArgs, PlanFormat, PlanningArgs};
+use crate::error::{Failure, blocked};
+use crate::exit::Exit;
+use crate::out;
+use crate::render::{Line, Tone, json, markdown, plan};
+
+/// Plans, shows the plan, and keeps it where that was asked.
+pub async fn run(app: &App, args: &PlanArgs) -> Result<Exit, Failure> {
+    let opened = app.open()?;
+    let planned = opened.session.plan(&options(&args.planning), args.planning.refresh).await?;
+    let about = about(&opened.session, Some(&planned));
+    let shown = match args.format {
+        PlanFormat::Text => plan::text(&planned.plan, &about, &opened.sources, &app.out),
+        PlanFormat::Markdown => markdown::plan(&planned.plan, &about),
+        PlanFormat::Json => return finish(app, args, &planned.plan, |plan| out::json(&json::plan(plan))),
+    };
+    finish(app, args, &planned.plan, |_| out::data(&shown))
+}
+
+fn finish(
+    app: &App,
+    args: &PlanArgs,
+    plan: &Plan,
+    show: impl FnOnce(&Plan) -> Result<out::Reader, Failure>,
+) -> Result<Exit, Failure> {
+    show(plan)?;
+    if plan.is_blocked() {
+        return Ok(blocked(&plan.notes));
+    }
+    if let Some(path) = &args.out {
+        saved::write(path, plan)?;
+        let mut page = String::new();
+        Line::new()
+            .plain("Kept. To apply it: ")
+            .text(Tone::Strong, &format!("fraktalia apply {}", path.display()))
+            .write(&app.err, &mut page);
+        out::talk(&page);
+    }
+    Ok(if args.exit_code && !plan.is_empty() { Exit::PENDING } else { Exit::OK })
+}
+
+/// What the planner is told besides the manifest.
+pub fn options(args: &PlanningArgs) -> Options {
+    Options { targets: args.target.iter().cloned().collect(), allow_removals: args.allow_removals }
+}

@@ -1,0 +1,29 @@
+//! Which systems a manifest is about. The one place that knows all providers.
+
+use fraktalia_engine::Registry;
+use fraktalia_engine::journal::{Fault, FaultAt};
+
+use fraktalia_model::Manifest;
+
+use crate::error::Failure;
+
+/// One provider for each system of the manifest.
+pub fn registry(_manifest: &Manifest) -> Registry {
+    Registry::new()
+}
+
+/// Where a test lets this process die: `FRAKTALIA_TEST_DIE=before:3` or `after:3`, counted in journal entries.
+///
+/// It kills nothing but this process, and what it leaves behind is what any crash leaves behind.
+pub fn fault() -> Result<Option<Fault>, Failure> {
+    const NAME: &str = "FRAKTALIA_TEST_DIE";
+    let Ok(text) = std::env::var(NAME) else { return Ok(None) };
+    let at = match text.split_once(':').map(|(side, entry)| (side, entry.parse::<u64>())) {
+        Some(("before", Ok(entry))) => FaultAt::Before(entry),
+        Some(("after", Ok(entry))) => FaultAt::After(entry),
+        _ => {
+            return Err(Failure::usage(format!("{NAME}={text} makes no sense"), "write before:3 or after:3"));
+        }
+    };
+    Ok(Some(Fault { at, kill: true }))
+}

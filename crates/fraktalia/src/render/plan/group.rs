@@ -1,0 +1,251 @@
+//! The rows of a plan: grouped by what they belong to, with many small parts in one row.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fraktalia_model::ResourceId;
+use fraktalia_plan::{Change, FieldChange, Plan, Verb};
+
+use crate::render::line::Line;
+
+/// Columns in front of a row.
+const INDENT: usize = 2;
+/// More names than this are counted rather than listed.
+const LISTED: usize = 8;
+
+/// All rows about one fractal, room or network.
+#[derive(Debug)]
+pub struct Group<'a> {
+    /// Its key.
+    pub subject: &'a str,
+    /// Whether it is a fractal.
+    pub fractal: bool,
+    /// What happens to it as a whole: `new`.
+    pub mood: Option<&'static str>,
+    /// What happens in detail.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// One line of a plan, with the fields below it.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// What happens.
+    pub verb: Verb,
+    /// What it is: `room`.
+    pub label: String,
+    /// What it is called.
+    pub title: String,
+    /// What it is like; empty for what changes in place.
+    pub summary: String,
+    /// Why, where that does not go without saying.
+    pub remark: Option<String>,
+    /// What differs.
+    pub fields: &'a [FieldChange],
+    /// The resources that stand behind it.
+    pub ids: Vec<&'a ResourceId>,
+    /// Whether it is a part of the row above.
+    pub part: bool,
+}
+
+impl Row<'_> {
+    /// Columns in front of it.
+    pub fn indent(&self) -> usize {
+        if self.part { INDENT * 2 } else { INDENT }
+    }
+
+    /// Whether anything stands behind its title.
+    pub fn has_summary(&self) -> bool {
+        !self.title.is_empty() && (!self.summary.is_empty() || self.remark.is_some())
+    }
+
+    /// Columns in front of its label and the label itself, without the symbol.
+    pub fn label_width(&self) -> usize {
+        self.indent() + Line::new().plain(&self.label).width()
+    }
+}
+
+/// All rows of a plan: fractals first, then the rest, each by name.
+pub fn groups<'a>(plan: &'a Plan, fractals: &BTreeSet<String>) -> Vec<Group<'a>> {
+    let mut by_subject: BTreeMap<(bool, &str), Vec<&Change>> = BTreeMap::new();
+    for change in plan.changes.iter().filter(|change| change.verb != Verb::Keep) {
+        let fractal = fractals.contains(&change.subject) || is_fractals_own(change);
+        by_subject.entry((!fractal, &change.subject)).or_default().push(change);
+    }
+    // A fractal that left the manifest is known by its agent alone; its other rows belong to the same heading.
+    let known: BTreeSet<&str> =
+        by_subject.keys().filter(|(other, _)| !other).map(|(_, subject)| *subject).collect();
+    let mut merged: BTreeMap<(bool, &str), Vec<&Change>> = BTreeMap::new();
+    for ((_, subject), changes) in by_subject {
+        merged.entry((!known.contains(subject), subject)).or_default().extend(changes);
+    }
+    merged
+        .into_iter()
+        .map(|((other, subject), changes)| Group {
+            subject,
+            fractal: !other,
+            mood: mood(subject, &changes),
+            rows: rows(changes),
+        })
+        .collect()
+}
+
+fn is_fractals_own(change: &Change) -> bool {
+    change.id.kind == "agent" && change.id.name == change.subject
+}
+
+/// What happens to the subject as a whole, where all its changes say the same and the thing itself is among them.
+fn mood(subject: &str, changes: &[&Change]) -> Option<&'static str> {
+    let first = changes.first()?.verb;
+    let itself = changes.iter().any(|change| change.id.name == subject);
+    if !itself || changes.iter().any(|change| change.verb != first) {
+        return None;
+    }
+    match first {
+        Verb::Create if changes.iter().all(|change| change.why != REMOVED_BY_HAND) => Some("new"),
+        Verb::Delete => Some("goes"),
+        Verb::Adopt => Some("taken over as it is"),
+        Verb::Forget => Some("let go, stays as it is"),
+        _ => None,
+    }
+}
+
+/// What the planner says about a thing that was ours and is gone.
+const REMOVED_BY_HAND: &str = "was removed by hand";
+
+/// Kinds in the order in which people think of them.
+const ORDER: [&str; 14] = [
+    "user", "token", "room", "member", "tree", "file", "image", "network", "sandbox", "agent", "account",
+    "group", "binding", "forward",
+];
+
+fn rank(change: &Change) -> (usize, &ResourceId) {
+    let kind = change.id.kind.as_str();
+    let at = ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len());
+    (at, &change.id)
+}
+
+/// Whether a kind is only a part of another, so that many of them make one row.
+fn is_part(change: &Change) -> bool {
+    matches!(change.id.kind.as_str(), "member" | "file")
+}
+
+fn rows<'a>(mut changes: Vec<&'a Change>) -> Vec<Row<'a>> {
+    changes.sort_by_key(|change| rank(change));
+    let mut rows = Vec::new();
+    let mut rolled: BTreeMap<(&str, &str, Verb, &str), Vec<&'a Change>> = BTreeMap::new();
+    for change in &changes {
+        if is_part(change) && change.fields.is_empty() {
+            rolled.entry(part_key(change)).or_default().push(change);
+        }
+    }
+    let wholes: BTreeSet<&str> = changes.iter().map(|change| change.id.kind.as_str()).collect();
+    for change in changes {
+        let whole = match change.id.kind.as_str() {
+            "member" => Some("room"),
+            "file" => Some("tree"),
+            _ => None,
+        };
+        let part = whole.is_some_and(|whole| wholes.contains(whole));
+        if is_part(change) && change.fields.is_empty() {
+            if let Some(parts) = rolled.remove(&part_key(change)) {
+                rows.push(roll_up(&parts, part));
+            }
+        } else {
+            rows.push(row(change, part));
+        }
+    }
+    rows
+}
+
+fn part_key(change: &Change) -> (&str, &str, Verb, &str) {
+    let holder = change.id.name.split('/').next().unwrap_or_default();
+    (change.id.kind.as_str(), holder, change.verb, change.why.as_str())
+}
+
+fn row(change: &Change, part: bool) -> Row<'_> {
+    let shows_summary = !matches!(change.verb, Verb::Update | Verb::Replace);
+    let mut summary = if shows_summary { change.summary.clone() } else { String::new() };
+    if let Some(host) = remote_host(&change.id) {
+        let separator = if summary.is_empty() { "" } else { "; " };
+        summary = format!("{summary}{separator}on {host}");
+    }
+    Row {
+        verb: change.verb,
+        label: label(&change.id.kind).into(),
+        title: change.title.clone(),
+        summary,
+        remark: remark(change),
+        fields: &change.fields,
+        ids: vec![&change.id],
+        part,
+    }
+}
+
+/// Several parts of one thing in one row: their names, without what they share.
+fn roll_up<'a>(parts: &[&'a Change], part: bool) -> Row<'a> {
+    let first = parts[0];
+    let names: Vec<String> = parts.iter().map(|change| short_name(&change.id)).collect();
+    let mut listed = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > LISTED {
+        listed = format!("{listed} and {} more", names.len() - LISTED);
+    }
+    let kind = label(&first.id.kind);
+    Row {
+        verb: first.verb,
+        label: if parts.len() == 1 { kind.into() } else { format!("{kind}s") },
+        title: String::new(),
+        summary: listed,
+        remark: remark(first),
+        fields: &[],
+        ids: parts.iter().map(|change| &change.id).collect(),
+        part,
+    }
+}
+
+/// `ana` for `lab/@ana:chat.home`, `notes/A.md` for `lab/notes/A.md`.
+fn short_name(id: &ResourceId) -> String {
+    let inner = id.name.split_once('/').map_or(id.name.as_str(), |(_, inner)| inner);
+    match inner.strip_prefix('@').and_then(|user| user.split_once(':')) {
+        Some((localpart, _)) if id.kind == "member" => localpart.into(),
+        _ => inner.into(),
+    }
+}
+
+/// What people call a kind.
+pub fn label(kind: &str) -> &str {
+    match kind {
+        "tree" => "workspace",
+        other => other,
+    }
+}
+
+/// The host of a Docker resource that does not live here.
+fn remote_host(id: &ResourceId) -> Option<&str> {
+    let (_, host) = id.system.as_str().split_once('@')?;
+    (host != "local").then_some(host)
+}
+
+/// The reason, where the symbol does not say it already.
+fn remark(change: &Change) -> Option<String> {
+    let text = match change.verb {
+        Verb::Create if change.why == REMOVED_BY_HAND => "was removed by hand, is made again".into(),
+        Verb::Create | Verb::Keep => return None,
+        Verb::Update => {
+            let mut causes = change.fields.iter().map(|field| field.cause);
+            let first = causes.next()?;
+            if causes.any(|cause| cause != first) {
+                return None;
+            }
+            first.text().into()
+        }
+        Verb::Replace => format!("made anew: {}", change.why),
+        Verb::Adopt => "is there and as wanted; ours from now on".into(),
+        Verb::Forget => format!("{}; stays, and is no longer ours", change.why),
+        Verb::Delete => change.why.clone(),
+    };
+    Some(text)
+}
+
+/// Whether the causes of a row's fields differ, so that each has to say its own.
+pub fn causes_differ(fields: &[FieldChange]) -> bool {
+    fields.windows(2).any(|pair| pair[0].cause != pair[1].cause)
+}

@@ -1,0 +1,315 @@
+//! Earlier runs: a list of them, one of them, and how the one at hand ended.
+
+use std::time::Duration;
+
+use fraktalia_engine::journal::Status;
+use fraktalia_engine::{Ended, Outcome, Run};
+use fraktalia_model::Sources;
+use serde::Serialize;
+
+use super::json::{self, PlanDocument};
+use super::line::Line;
+use super::look::{Detail, Look, Tone};
+use super::note;
+use super::plan::{self, About, counts, number};
+use super::progress::{Story, seconds};
+
+/// One run in a document for programs.
+#[derive(Debug, Serialize)]
+pub struct RunDocument<'a> {
+    /// Its name.
+    pub run: &'a str,
+    /// When it began, RFC 3339.
+    pub began: &'a str,
+    /// When it ended, RFC 3339; `null` while it is open.
+    pub ended: Option<&'a str>,
+    /// `applied`, `not_converged`, `rolled_back`, `incomplete`, `superseded`, `open`
+    pub outcome: &'static str,
+    /// Why it failed, where it did.
+    pub why: Option<&'a str>,
+    /// The version of fraktalia that began it.
+    pub version: &'a str,
+    /// Where each step stands, in the order of the plan.
+    pub steps: Vec<&'static str>,
+    /// What it was to do; only of a single run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanDocument<'a>>,
+}
+
+/// The document of a run.
+pub fn document(run: &Run, with_plan: bool) -> RunDocument<'_> {
+    RunDocument {
+        run: &run.header.run,
+        began: &run.header.at,
+        ended: run.closed.as_ref().map(|(at, _)| at.as_str()),
+        outcome: outcome(run).0,
+        why: why(run),
+        version: &run.header.version,
+        steps: run.statuses.iter().map(Status::name).collect(),
+        plan: with_plan.then(|| json::plan(&run.header.plan)),
+    }
+}
+
+fn outcome(run: &Run) -> (&'static str, &'static str, Tone) {
+    match run.closed.as_ref().map(|(_, outcome)| outcome) {
+        None => ("open", "unfinished", Tone::Warn),
+        Some(Outcome::Applied) => ("applied", "applied", Tone::Add),
+        Some(Outcome::NotConverged) => ("not_converged", "applied, not converged", Tone::Warn),
+        Some(Outcome::RolledBack { .. }) => ("rolled_back", "taken back", Tone::Own),
+        Some(Outcome::Incomplete { .. }) => ("incomplete", "rollback incomplete", Tone::Bad),
+        Some(Outcome::Superseded) => ("superseded", "superseded", Tone::Faint),
+    }
+}
+
+fn why(run: &Run) -> Option<&str> {
+    match run.closed.as_ref().map(|(_, outcome)| outcome) {
+        Some(Outcome::RolledBack { why } | Outcome::Incomplete { why }) => Some(why),
+        _ => run.failure.as_deref(),
+    }
+}
+
+/// The latest runs, the last one at the bottom.
+pub fn history(runs: &[Run], look: &Look) -> String {
+    let mut page = String::new();
+    if runs.is_empty() {
+        Line::new().plain("No runs yet.").write(look, &mut page);
+    }
+    let name = runs.iter().map(|run| run.header.run.len()).max().unwrap_or(0);
+    for run in runs {
+        let (_, word, tone) = outcome(run);
+        let what = counts(&run.header.plan).unwrap_or_else(|| "only our own record changed".into());
+        let mut line = Line::new()
+            .text(Tone::Strong, &run.header.run)
+            .to_column(name + 2, 2)
+            .text(Tone::Faint, &run.header.at)
+            .space(2)
+            .text(tone, word)
+            .to_column(name + 46, 2)
+            .hang()
+            .plain(&what);
+        if look.detail == Detail::Full
+            && let Some(why) = why(run)
+        {
+            line = line.text(Tone::Faint, &format!("; {why}"));
+        }
+        line.write(look, &mut page);
+    }
+    page
+}
+
+/// One run: what it was to do, and what became of each step.
+pub fn show(run: &Run, look: &Look) -> String {
+    let (_, word, tone) = outcome(run);
+    let mut page = String::new();
+    Line::new()
+        .text(Tone::Strong, &format!("run {}", run.header.run))
+        .space(2)
+        .text(tone, word)
+        .text(Tone::Faint, &format!("  began {}", run.header.at))
+        .text(Tone::Faint, &run.closed.as_ref().map(|(at, _)| format!(", ended {at}")).unwrap_or_default())
+        .text(Tone::Faint, &format!(", fraktalia {}", run.header.version))
+        .write(look, &mut page);
+    if let Some(why) = why(run) {
+        Line::new().text(Tone::Bad, "because ").hang().plain(why).write(look, &mut page);
+    }
+    page.push('\n');
+    let brief = Look { detail: Detail::Brief, ..*look };
+    let about = About { manifest: "plan".into(), ..About::default() };
+    page.push_str(&plan::text(&run.header.plan, &about, &Sources::default(), &brief));
+    if !run.statuses.is_empty() {
+        page.push('\n');
+    }
+    for (step, status) in run.header.plan.steps.iter().zip(&run.statuses) {
+        let (symbol, tone) = symbol(status);
+        Line::indented(2)
+            .text(tone, symbol)
+            .space(1)
+            .text(Tone::Faint, &format!("{:<12}", status.name()))
+            .space(1)
+            .hang()
+            .plain(&step.title)
+            .write(look, &mut page);
+    }
+    page
+}
+
+fn symbol(status: &Status) -> (&'static str, Tone) {
+    match status {
+        Status::Done { .. } => ("✓", Tone::Add),
+        Status::Failed | Status::Stuck { .. } => ("✗", Tone::Bad),
+        Status::Undone => ("↶", Tone::Own),
+        Status::Begun { .. } | Status::Undoing { .. } => ("?", Tone::Warn),
+        Status::Untouched => (" ", Tone::Faint),
+    }
+}
+
+/// How a run ended, in the words that a person needs next.
+pub fn ending(ended: &Ended, story: &Story, took: Duration, look: &Look) -> String {
+    let mut page = String::new();
+    for failed in &story.failures {
+        Line::new()
+            .text(Tone::Bad, "error: ")
+            .hang()
+            .plain(&failed.title)
+            .plain(": ")
+            .plain(&failed.why)
+            .write(look, &mut page);
+        if let Some(hint) = &failed.hint {
+            note::hint(hint, look, &mut page);
+        }
+    }
+    match &ended.outcome {
+        Some(outcome) => closed(outcome, ended, story, took, look, &mut page),
+        None => left_open(ended, look, &mut page),
+    }
+    page
+}
+
+fn closed(outcome: &Outcome, ended: &Ended, story: &Story, took: Duration, look: &Look, page: &mut String) {
+    let mut say = |tone, head: &str, rest: &str| {
+        Line::new().text(tone, head).plain(rest).write(look, page);
+    };
+    match outcome {
+        Outcome::Applied if story.done == 0 => say(Tone::Add, "Recorded. ", "Nothing had to be changed."),
+        Outcome::Applied => {
+            let steps = number(story.done, "step");
+            say(Tone::Add, "Applied. ", &format!("{steps} in {}; a second plan is empty.", seconds(took)));
+            note::hint(&format!("`fraktalia rollback {}` takes it back", ended.run), look, page);
+        }
+        Outcome::NotConverged => {
+            say(
+                Tone::Warn,
+                "Applied, but a second plan is not empty. ",
+                "Something else changes the same things:",
+            );
+        }
+        Outcome::RolledBack { why } => {
+            if story.failures.is_empty() {
+                say(Tone::Plain, "Stopped: ", why);
+            }
+            say(Tone::Own, "Taken back. ", "Everything is as it was before.");
+        }
+        Outcome::Incomplete { why } => {
+            if story.failures.is_empty() {
+                say(Tone::Bad, "Failed: ", why);
+            }
+            stuck(story, look, page);
+        }
+        Outcome::Superseded => say(
+            Tone::Own,
+            "Settled. ",
+            "The world has changed since: what was done is on record, and a new plan does the rest.",
+        ),
+    }
+}
+
+/// What could not be taken back, each with what a person can do instead.
+fn stuck(story: &Story, look: &Look, page: &mut String) {
+    Line::new()
+        .text(Tone::Bad, "Not everything could be taken back. ")
+        .plain("This is left:")
+        .write(look, page);
+    for stuck in &story.stuck {
+        Line::indented(2)
+            .text(Tone::Bad, "✗ ")
+            .hang()
+            .plain(&stuck.title)
+            .plain(": ")
+            .plain(&stuck.why)
+            .write(look, page);
+        for command in &stuck.by_hand {
+            Line::indented(6).text(Tone::Hint, command).write(look, page);
+        }
+    }
+    note::hint("`fraktalia rollback` tries again; or finish by hand as shown", look, page);
+}
+
+fn left_open(ended: &Ended, look: &Look, page: &mut String) {
+    let why = ended.why.as_deref().unwrap_or("it was asked to stop");
+    Line::new()
+        .text(Tone::Warn, "Left open. ")
+        .hang()
+        .plain(&format!("The run {} stopped: {why}.", ended.run))
+        .write(look, page);
+    note::hint("`fraktalia resume` finishes it, `fraktalia rollback` takes it back", look, page);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::progress::{Failed, Stuck};
+    use crate::render::testing::{garden, plain};
+    use fraktalia_engine::journal::Header;
+    use std::collections::BTreeMap;
+
+    fn run(closed: Option<Outcome>, statuses: Vec<Status>) -> Run {
+        Run {
+            header: Header {
+                run: "20260314-150000000-abcdef".into(),
+                format: 1,
+                at: "2026-03-14T15:00:00Z".into(),
+                version: "0.1.0".into(),
+                plan: garden(),
+                before: BTreeMap::new(),
+            },
+            statuses,
+            closed: closed.map(|outcome| ("2026-03-14T15:00:12Z".into(), outcome)),
+            after: BTreeMap::new(),
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn history_is_one_line_a_run() {
+        let why = "write openclaw.json: refused".to_owned();
+        let runs = [
+            run(Some(Outcome::Applied), Vec::new()),
+            run(Some(Outcome::RolledBack { why: why.clone() }), Vec::new()),
+            run(Some(Outcome::Incomplete { why }), Vec::new()),
+            run(None, Vec::new()),
+        ];
+        insta::assert_snapshot!(history(&runs, &plain(120)));
+    }
+
+    #[test]
+    fn a_run_shows_what_became_of_each_step() {
+        let statuses = vec![Status::Undone, Status::Failed, Status::Untouched];
+        let shown = show(&run(Some(Outcome::RolledBack { why: "no".into() }), statuses), &plain(100));
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn every_ending_says_what_is_the_case_and_what_comes_next() {
+        let story = || Story {
+            failures: vec![Failed {
+                title: "write openclaw.json".into(),
+                why: "refused".into(),
+                hint: Some("see the log".into()),
+            }],
+            stuck: vec![Stuck {
+                title: "create #lab".into(),
+                why: "403".into(),
+                by_hand: vec!["delete room !a".into()],
+            }],
+            done: 7,
+            ..Story::default()
+        };
+        let why = || "refused".to_owned();
+        let outcomes = [
+            (Some(Outcome::Applied), Story { done: 7, ..Story::default() }),
+            (Some(Outcome::NotConverged), Story::default()),
+            (Some(Outcome::RolledBack { why: why() }), Story { stuck: Vec::new(), ..story() }),
+            (Some(Outcome::Incomplete { why: why() }), story()),
+            (Some(Outcome::Superseded), Story::default()),
+            (None, Story::default()),
+        ];
+        let pages: Vec<String> = outcomes
+            .into_iter()
+            .map(|(outcome, story)| {
+                let ended = Ended { run: "20260314-1".into(), outcome, why: None };
+                ending(&ended, &story, Duration::from_secs(12), &plain(80))
+            })
+            .collect();
+        insta::assert_snapshot!(pages.join("-----\n"));
+    }
+}
