@@ -21,7 +21,7 @@ fn places(record: u32) -> [String; 2] {
 }
 
 async fn killed(stage: &Stage, at: &str) -> bool {
-    let ran = stage.run_with(&["apply", "--yes"], &[("FRAKTALIA_TEST_KILL", at)]).await;
+    let ran = stage.run_with(&["apply", "--yes"], &[("FRAKTALIA_TEST_DIE", at)]).await;
     match ran.code {
         None => true,
         Some(0) => false,
