@@ -106,6 +106,8 @@ pub fn about(session: &Session, planned: Option<&fraktalia_engine::Planned>) -> 
         read: looks
             .into_iter()
             .flatten()
+            // A host that nothing is asked of was not read.
+            .filter(|(_, look)| look.how != "not asked")
             .map(|(system, look)| (system.to_string(), look.how.clone()))
             .collect(),
         // Systems are read at the same time, so the slowest says how long it took.

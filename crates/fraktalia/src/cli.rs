@@ -11,8 +11,6 @@ use fraktalia_model::ResourceId;
 #[command(
     name = "fraktalia",
     version,
-    disable_help_subcommand = false,
-    propagate_version = true,
     max_term_width = 100,
     long_about = "Agents as code: rooms, agents, workspaces and sandboxes from one manifest.\n\n\
         A manifest says which agents there are, in which Matrix rooms they live, and what they may do. `plan` compares \
@@ -46,6 +44,7 @@ Exit codes: 0 done, 1 failure, 2 usage, 3 changes pending (with --exit-code), 10
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Common {
     /// The manifest.
     #[arg(short = 'f', long, global = true, value_name = "FILE", env = "FRAKTALIA_MANIFEST", default_value = "fraktalia.yaml", value_hint = ValueHint::FilePath)]

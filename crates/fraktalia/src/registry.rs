@@ -1,15 +1,22 @@
 //! Which systems a manifest is about. The one place that knows all providers.
 
+use fraktalia_docker::DockerHost;
 use fraktalia_engine::Registry;
 use fraktalia_engine::journal::{Fault, FaultAt};
-
+use fraktalia_matrix::Matrix;
 use fraktalia_model::Manifest;
+use fraktalia_openclaw::OpenClaw;
+use fraktalia_workspace::Workspaces;
 
 use crate::error::Failure;
 
 /// One provider for each system of the manifest.
-pub fn registry(_manifest: &Manifest) -> Registry {
+pub fn registry(manifest: &Manifest) -> Registry {
     Registry::new()
+        .with_each(manifest.matrix.as_ref().map(Matrix::new))
+        .with_each(manifest.openclaw.as_ref().map(OpenClaw::new))
+        .with_each(DockerHost::all(manifest))
+        .with(Workspaces)
 }
 
 /// Where a test lets this process die: `FRAKTALIA_TEST_DIE=before:3` or `after:3`, counted in journal entries.

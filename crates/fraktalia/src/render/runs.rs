@@ -78,6 +78,7 @@ pub fn history(runs: &[Run], look: &Look) -> String {
     for run in runs {
         let (_, word, tone) = outcome(run);
         let what = counts(&run.header.plan).unwrap_or_else(|| "only our own record changed".into());
+        let what = what.split(':').next().unwrap_or_default();
         let mut line = Line::new()
             .text(Tone::Strong, &run.header.run)
             .to_column(name + 2, 2)
@@ -86,7 +87,7 @@ pub fn history(runs: &[Run], look: &Look) -> String {
             .text(tone, word)
             .to_column(name + 46, 2)
             .hang()
-            .plain(&what);
+            .plain(what);
         if look.detail == Detail::Full
             && let Some(why) = why(run)
         {

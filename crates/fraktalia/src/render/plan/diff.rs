@@ -28,10 +28,11 @@ pub fn write(fields: &[FieldChange], indent: usize, look: &Look, page: &mut Stri
     let values: Vec<(Line, Vec<Line>)> =
         fields.iter().map(|field| value(field.from.as_deref(), field.to.as_deref())).collect();
     let start = indent + names + 2;
+    let widest_cause = fields.iter().map(|field| width(field.cause.text())).max().unwrap_or(0);
     let cause = values
         .iter()
         .map(|(value, _)| start + value.width() + 3)
-        .filter(|column| *column < look.width / 2)
+        .filter(|column| column + widest_cause <= look.width)
         .max()
         .unwrap_or(0);
     let each = causes_differ(fields);
