@@ -152,6 +152,8 @@ impl Drop for SimSynapse {
 async fn serve(listener: TcpListener, inner: Arc<Inner>) {
     while let Ok((stream, _)) = listener.accept().await {
         let inner = Arc::clone(&inner);
+        // Small answers would wait for an acknowledgement otherwise.
+        let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(request, Arc::clone(&inner)));
             // An error of the service is a fault that was asked for: the connection drops without an answer.

@@ -38,8 +38,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
-            request: Duration::from_secs(60),
-            total: Duration::from_secs(240),
+            request: Duration::from_mins(1),
+            total: Duration::from_mins(4),
             settle: Duration::from_secs(5),
             body: 64 * 1024 * 1024,
         }

@@ -105,11 +105,10 @@ fn member(
     last: Option<&MemberSpec>,
 ) -> Delta {
     let in_room = match state.membership {
-        Membership::Joined => true,
+        Membership::Joined | Membership::Banned => true,
         Membership::Invited => !spec.local,
         Membership::Knocking | Membership::Kicked => false,
         Membership::Left => !spec.insists(),
-        Membership::Banned => true,
     };
     let (off, to) = (state.membership.text(), if spec.local { "joined" } else { "invited" });
     let name_counts = spec.local && (state.membership == Membership::Joined || !in_room);
@@ -143,7 +142,7 @@ fn member(
 
 fn room(want: &Resource<MatrixSpec>, spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Delta {
     let mut delta = of([
-        on(field::ENTERED, state.entered, last.is_some(), "not in it", "joined"),
+        on(field::ENTERED, state.entered, last.is_some(), "not in it, or without power", "admin"),
         on(field::MARKER, state.marked, last.is_some(), "missing", "ours"),
         alias(spec, state, last),
         optional(

@@ -153,7 +153,7 @@ impl MatrixError {
             Self::RateLimited { .. } => "wait, or lift the limit for the admin user: POST /_synapse/admin/v1/users/USER/override_ratelimit".into(),
             Self::Refused { errcode, .. } => match errcode.as_str() {
                 code::UNKNOWN_TOKEN | code::MISSING_TOKEN => "the token behind `matrix.admin_token` is not valid any more: log in again and store the new one".into(),
-                code::FORBIDDEN => "does the user of `matrix.admin_token` have admin rights on the homeserver?".into(),
+                code::FORBIDDEN => "does the user of `matrix.admin_token` have admin rights on the homeserver, and power in the room?".into(),
                 code::UNRECOGNIZED => "this homeserver does not offer the call: is it Synapse, in a version of its own accounts (no delegated login)?".into(),
                 _ => return None,
             },

@@ -5,12 +5,16 @@
 //! | `spec`, `lower` | what is asked, and how it follows from the manifest |
 //! | `state`, `marker`, `observe` | what is seen, whose it is, and how it is read |
 //! | `diff`, `steps`, `op` | what differs, what is to be done about it, and the vocabulary of doing |
-//! | `perform`, `undo` | the effects, and the ways back |
+//! | `perform`, `create` | the effects |
+//! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
 //! | `client` | the HTTP calls |
 
+mod by_hand;
 pub mod client;
+mod create;
 mod diff;
 pub mod error;
+mod landed;
 mod lower;
 pub mod marker;
 mod observe;

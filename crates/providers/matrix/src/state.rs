@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::client::rooms::StateEvent;
-use crate::op::PICTURE_SHA;
+use crate::op::{MARKER_LEVEL, PICTURE_SHA};
 
 /// A living resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,7 @@ pub struct TokenState {
 
 /// A room or a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 pub struct RoomState {
     /// Its id.
     pub room: RoomId,
@@ -82,7 +83,7 @@ pub struct RoomState {
     pub picture_url: Option<String>,
     /// Whether our marker event is in place.
     pub marked: bool,
-    /// Whether our own user is in it.
+    /// Whether our own user is in it, with the power to do everything.
     pub entered: bool,
     /// Members and invited whom the manifest does not name, where that matters.
     pub others: BTreeSet<UserId>,
@@ -237,6 +238,13 @@ impl RoomView {
 
     /// What the room is, seen by our own user `me`.
     pub fn state(&self, me: &UserId, marked: bool) -> RoomState {
+        let mut state = self.fields(marked);
+        let joined = self.member(me).is_some_and(|member| member.membership == Membership::Joined);
+        state.entered = joined && state.level(me).is_none_or(|level| level >= MARKER_LEVEL);
+        state
+    }
+
+    fn fields(&self, marked: bool) -> RoomState {
         let allow = self.get("m.room.join_rules", "").and_then(|event| event.content.get("allow"));
         RoomState {
             room: self.room.clone(),
@@ -262,7 +270,7 @@ impl RoomView {
             picture: self.text("m.room.avatar", PICTURE_SHA),
             picture_url: self.text("m.room.avatar", "url"),
             marked,
-            entered: self.member(me).is_some_and(|member| member.membership == Membership::Joined),
+            entered: false,
             others: BTreeSet::new(),
             ours: BTreeSet::new(),
         }

@@ -9,14 +9,20 @@ use serde_json::Value as Json;
 
 use crate::client::rooms::Key;
 use crate::client::users::{AccountChange, RateLimit};
+use crate::create::Made;
 use crate::error::MatrixError;
 use crate::marker::{PROVIDER, marks_user, user_mark};
 use crate::op::{MatrixOp, RoomEvent, UserFields};
-use crate::perform::{Doing, Made, UNLIMITED, says, unresolved};
-use crate::spec::{MatrixSpec, RoomSpec};
-use crate::state::{MatrixState, Membership};
+use crate::perform::{Doing, UNLIMITED, says, unresolved};
+use crate::spec::MatrixSpec;
+use crate::state::{MatrixState, Membership, RoomView};
 use crate::system::Matrix;
-use crate::{observe, token_file};
+use crate::{by_hand, observe};
+
+const POWER: Key<'static> = Key { kind: "m.room.power_levels", state_key: "" };
+const CANONICAL: Key<'static> = Key { kind: "m.room.canonical_alias", state_key: "" };
+/// What somebody reads who is put out because a change was taken back.
+const TAKEN_BACK: &str = "a change was taken back";
 
 /// How it was before a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +40,13 @@ pub enum MatrixUndo {
     Canonical(Option<Json>),
     /// How somebody stood to a room, and the content of their event.
     Member(Option<(Membership, Json)>),
+    /// Whether our own user was in a room, and the power levels there.
+    Entered {
+        /// Whether it was a member.
+        joined: bool,
+        /// The content of `m.room.power_levels`, where it could be read.
+        levels: Option<Json>,
+    },
 }
 
 impl Doing<'_> {
@@ -66,7 +79,7 @@ impl Doing<'_> {
                 MatrixUndo::State(now.map(|event| event.content))
             }
             MatrixOp::FreeAlias { room, .. } => MatrixUndo::Canonical(self.canonical(room).await?),
-            MatrixOp::Enter { room } => MatrixUndo::Member(self.member(room, self.client.me().await?).await?),
+            MatrixOp::Enter { room } => self.before_entering(room).await?,
             MatrixOp::Join { room, user }
             | MatrixOp::Invite { room, user }
             | MatrixOp::NameInRoom { room, user, .. } => {
@@ -109,8 +122,7 @@ impl Doing<'_> {
     }
 
     async fn canonical(&self, room: &RoomId) -> Result<Option<Json>, MatrixError> {
-        let key = Key { kind: "m.room.canonical_alias", state_key: "" };
-        Ok(self.client.state_event(room, key).await?.map(|event| event.content))
+        Ok(self.client.state_event(room, CANONICAL).await?.map(|event| event.content))
     }
 
     async fn revert(&self, op: &MatrixOp, undo: &MatrixUndo) -> Result<(), StepError> {
@@ -123,13 +135,7 @@ impl Doing<'_> {
             (MatrixOp::UpdateUser { user, .. }, MatrixUndo::User(before)) => {
                 self.restore_user(user, before).await
             }
-            (MatrixOp::MintToken { fractal, .. }, _) => {
-                let path = self.cx.paths.account_token(fractal);
-                if let Some(token) = token_file::read(&path) {
-                    self.client.logout(&token).await?;
-                }
-                token_file::remove(&path)
-            }
+            (MatrixOp::MintToken { fractal, .. }, _) => self.drop_token(fractal).await,
             (MatrixOp::DropToken { fractal, user }, _) => {
                 let mint = MatrixOp::MintToken { fractal: fractal.clone(), user: user.clone() };
                 self.perform(&mint).await.map(drop)
@@ -137,7 +143,7 @@ impl Doing<'_> {
             (MatrixOp::CreateRoom { resource, spec }, _) => {
                 let known = self.cx.outputs.get::<RoomId>(resource);
                 let made = match known {
-                    Some(room) => self.made_as(room, resource).await?,
+                    Some(room) => self.made_as(room, resource, spec).await?,
                     None => self.made(resource, spec).await?,
                 };
                 match made {
@@ -159,10 +165,12 @@ impl Doing<'_> {
                 if let Some(content) = before
                     && self.canonical(room).await?.as_ref() != Some(content)
                 {
-                    let key = Key { kind: "m.room.canonical_alias", state_key: "" };
-                    self.client.put_state(room, key, content.clone()).await?;
+                    self.client.put_state(room, CANONICAL, content.clone()).await?;
                 }
                 Ok(())
+            }
+            (MatrixOp::Enter { room }, MatrixUndo::Entered { joined, levels }) => {
+                self.go_back_out(room, *joined, levels.as_ref()).await
             }
             (_, MatrixUndo::Member(before)) => self.restore_member(op, before.as_ref()).await,
             // Irreversible ones are never reverted; the rest needs nothing.
@@ -232,22 +240,23 @@ impl Doing<'_> {
             | MatrixOp::Invite { room, user }
             | MatrixOp::NameInRoom { room, user, .. } => (self.room(room)?, user.clone()),
             MatrixOp::Kick { room, user } => (room.clone(), user.clone()),
-            MatrixOp::Enter { room } => (room.clone(), self.client.me().await?.clone()),
             _ => return Ok(()),
         };
         let was = before.map(|(membership, _)| *membership);
         let now = self.member(&room, &user).await?;
         let is = now.as_ref().map(|(membership, _)| *membership);
         match (was, is) {
-            (Some(Membership::Joined), Some(Membership::Joined)) => {}
+            (Some(was), Some(is)) if was == is => {}
             (Some(Membership::Joined), _) => self.bring_back(&room, &user).await?,
-            (Some(Membership::Invited), Some(Membership::Invited)) => {}
-            (Some(Membership::Invited), Some(Membership::Joined)) => {
-                self.put_out(&room, &user, op).await?;
+            (Some(Membership::Invited), is) => {
+                if is == Some(Membership::Joined) {
+                    self.client.kick(&room, &user, TAKEN_BACK).await?;
+                }
                 self.client.invite(&room, &user).await?;
             }
-            (Some(Membership::Invited), _) => self.client.invite(&room, &user).await?,
-            (_, Some(Membership::Joined | Membership::Invited)) => self.put_out(&room, &user, op).await?,
+            (_, Some(Membership::Joined | Membership::Invited)) => {
+                self.client.kick(&room, &user, TAKEN_BACK).await?;
+            }
             _ => {}
         }
         if let Some((Membership::Joined, content)) = before {
@@ -264,11 +273,30 @@ impl Doing<'_> {
         }
     }
 
-    async fn put_out(&self, room: &RoomId, user: &UserId, op: &MatrixOp) -> Result<(), StepError> {
-        if matches!(op, MatrixOp::Enter { .. }) {
-            return Ok(self.client.leave(room).await?);
+    async fn before_entering(&self, room: &RoomId) -> Result<MatrixUndo, StepError> {
+        let me = self.client.me().await?;
+        let events = self.client.room_state(room).await?.unwrap_or_default();
+        let view = RoomView::new(room.clone(), events);
+        Ok(MatrixUndo::Entered {
+            joined: view.member(me).is_some_and(|member| member.membership == Membership::Joined),
+            levels: view.get(POWER.kind, POWER.state_key).map(|event| event.content.clone()),
+        })
+    }
+
+    async fn go_back_out(&self, room: &RoomId, joined: bool, levels: Option<&Json>) -> Result<(), StepError> {
+        let me = self.client.me().await?;
+        if !matches!(self.member(room, me).await?, Some((Membership::Joined, _))) {
+            return Ok(());
         }
-        Ok(self.client.kick(room, user, "taken back").await?)
+        if let Some(levels) = levels
+            && self.client.state_event(room, POWER).await?.is_some_and(|now| now.content != *levels)
+        {
+            self.client.put_state(room, POWER, levels.clone()).await?;
+        }
+        if !joined {
+            self.client.leave(room).await?;
+        }
+        Ok(())
     }
 
     async fn restore_name(&self, room: &RoomId, user: &UserId, before: &Json) -> Result<(), StepError> {
@@ -313,7 +341,7 @@ impl Provider for Matrix {
     }
 
     fn by_hand(&self, op: &MatrixOp, undo: &MatrixUndo) -> Vec<String> {
-        by_hand(self, op, undo)
+        by_hand::by_hand(self, op, undo)
     }
 }
 
@@ -322,50 +350,4 @@ fn certain(error: StepError) -> StepError {
         StepError::InDoubt { what, source } => StepError::Refused { what, hint: None, source },
         refused @ StepError::Refused { .. } => refused,
     }
-}
-
-/// Commands for a person, with the admin token in `$TOKEN`.
-fn by_hand(matrix: &Matrix, op: &MatrixOp, undo: &MatrixUndo) -> Vec<String> {
-    let curl = |method: &str, path: &str, body: Option<&Json>| {
-        let body = body
-            .map_or_else(String::new, |body| format!(" -d '{}'", body.to_string().replace('\'', "'\\''")));
-        format!("curl -X {method} -H \"Authorization: Bearer $TOKEN\"{body} '{}{path}'", matrix.homeserver)
-    };
-    match (op, undo) {
-        (MatrixOp::CreateRoom { spec, .. }, _) => delete_room_by_hand(spec, curl),
-        (MatrixOp::CreateUser { user, .. }, _) => vec![curl(
-            "POST",
-            &format!("/_synapse/admin/v1/deactivate/{user}"),
-            Some(&serde_json::json!({"erase": false})),
-        )],
-        (MatrixOp::SetState { room, event }, MatrixUndo::State(before)) => {
-            let blank = RoomEvent::blank(event.kind());
-            let path = format!("/_matrix/client/v3/rooms/{room}/state/{}/", event.kind());
-            vec![curl("PUT", &path, Some(before.as_ref().unwrap_or(&blank)))]
-        }
-        (MatrixOp::Join { room, user }, MatrixUndo::Member(_)) => {
-            let body = serde_json::json!({"user_id": user});
-            vec![curl("POST", &format!("/_matrix/client/v3/rooms/{room}/kick"), Some(&body))]
-        }
-        (MatrixOp::Kick { room, user }, MatrixUndo::Member(_)) => {
-            let body = serde_json::json!({"user_id": user});
-            vec![curl("POST", &format!("/_synapse/admin/v1/join/{room}"), Some(&body))]
-        }
-        (MatrixOp::FreeAlias { room, alias }, _) => {
-            let path = format!("/_matrix/client/v3/directory/room/{}", alias.replace('#', "%23"));
-            vec![curl("PUT", &path, Some(&serde_json::json!({"room_id": room})))]
-        }
-        (MatrixOp::LiftLimits, _) => {
-            vec![curl("DELETE", "/_synapse/admin/v1/users/OUR_OWN_USER/override_ratelimit", None)]
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn delete_room_by_hand(spec: &RoomSpec, curl: impl Fn(&str, &str, Option<&Json>) -> String) -> Vec<String> {
-    let alias = spec.alias.replace('#', "%23");
-    vec![
-        curl("GET", &format!("/_matrix/client/v3/directory/room/{alias}"), None),
-        curl("DELETE", "/_synapse/admin/v2/rooms/ROOM_ID", Some(&serde_json::json!({"purge": true}))),
-    ]
 }

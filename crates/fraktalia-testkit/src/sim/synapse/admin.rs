@@ -72,7 +72,7 @@ impl World {
             account.displayname = text("displayname").filter(|name| !name.is_empty());
         }
         if body.get("user_type").is_some() {
-            account.user_type = text("user_type");
+            account.kind = text("user_type");
         }
         if let Some(password) = text("password") {
             account.password = Some(password);
@@ -130,7 +130,7 @@ fn account_json(id: &str, user: &User) -> Json {
     json!({
         "name": id,
         "displayname": user.displayname,
-        "user_type": user.user_type,
+        "user_type": user.kind,
         "admin": user.admin,
         "deactivated": user.deactivated,
         "external_ids": user.external_ids,

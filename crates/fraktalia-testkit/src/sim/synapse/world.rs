@@ -11,7 +11,7 @@ use super::routes::Refusal;
 #[derive(Clone, Debug, Default)]
 pub(super) struct User {
     pub displayname: Option<String>,
-    pub user_type: Option<String>,
+    pub kind: Option<String>,
     pub admin: bool,
     pub deactivated: bool,
     pub password: Option<String>,

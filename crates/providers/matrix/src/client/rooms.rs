@@ -162,9 +162,8 @@ impl Client {
             ..Call::new(Method::DELETE, path, format!("delete {room}"))
         };
         match self.tell(call).await {
-            Ok(()) => {}
             // A deletion that is under way is refused with 400; its end is what we wait for.
-            Err(MatrixError::Refused { status: 400, .. }) => {}
+            Ok(()) | Err(MatrixError::Refused { status: 400, .. }) => {}
             Err(error) => return Err(error),
         }
         let mut pause = std::time::Duration::from_millis(50);

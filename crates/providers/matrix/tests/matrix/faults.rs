@@ -23,7 +23,7 @@ async fn one_room() -> Stage {
     stage
 }
 
-fn rolled_back(outcome: &Option<Outcome>) -> bool {
+fn rolled_back(outcome: Option<&Outcome>) -> bool {
     matches!(outcome, Some(Outcome::RolledBack { .. }))
 }
 
@@ -61,7 +61,7 @@ async fn a_later_failure_leaves_no_orphan_and_frees_the_alias() {
     let before = stage.snapshot().await;
     stage.home.sim().always("POST", "/_synapse/admin/v1/join/", Fault::Refuse(403));
     let ended = stage.try_apply().await;
-    assert!(rolled_back(&ended.outcome), "{ended:?}");
+    assert!(rolled_back(ended.outcome.as_ref()), "{ended:?}");
     assert_eq!(stage.snapshot().await, before);
     stage.home.sim().heal();
     stage.apply().await;
@@ -72,7 +72,7 @@ async fn a_room_made_by_half_is_taken_back() {
     let stage = one_room().await;
     stage.home.sim().next("POST", "/createRoom", Fault::Half);
     let ended = stage.try_apply().await;
-    assert!(rolled_back(&ended.outcome), "{ended:?}");
+    assert!(rolled_back(ended.outcome.as_ref()), "{ended:?}");
     assert_eq!((stage.joined_rooms().await, stage.room_id("lab").await), (0, None));
     stage.apply().await;
 }
@@ -115,7 +115,7 @@ async fn every_write_may_lose_its_answer() {
         let stage = sim().await;
         stage.home.sim().next(method, path, Fault::DoneButLost);
         let ended = stage.try_apply().await;
-        let whole = ended.outcome == Some(Outcome::Applied) || rolled_back(&ended.outcome);
+        let whole = ended.outcome == Some(Outcome::Applied) || rolled_back(ended.outcome.as_ref());
         assert!(whole, "{method} {path}: {ended:?}");
         stage.apply().await;
     }
@@ -189,7 +189,7 @@ async fn a_short_rate_limit_is_waited_for_and_a_long_one_is_an_error() {
     let stage = one_room().await.limits(|limits| limits.total = Duration::from_millis(500));
     stage.home.sim().always("POST", "/createRoom", Fault::RateLimit { retry_after_ms: 60_000 });
     let ended = stage.try_apply().await;
-    assert!(rolled_back(&ended.outcome), "{ended:?}");
+    assert!(rolled_back(ended.outcome.as_ref()), "{ended:?}");
     assert!(ended.why.expect("a reason").contains("rate-limited"));
 }
 
@@ -233,7 +233,7 @@ async fn a_room_that_appears_between_plan_and_apply_is_not_touched() {
     let theirs = carl.create_room(&request).await.expect("carl was faster");
     let lock = session.lock().expect("the lock");
     let ended = session.apply(&lock, planned.plan, &contract::quiet()).await.expect("it runs");
-    assert!(rolled_back(&ended.outcome), "{ended:?}");
+    assert!(rolled_back(ended.outcome.as_ref()), "{ended:?}");
     assert_eq!(stage.room_id("lab").await, Some(theirs));
 }
 

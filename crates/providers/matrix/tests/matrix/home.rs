@@ -62,7 +62,7 @@ impl Home {
         }
     }
 
-    pub fn id(&self, localpart: &str) -> String {
+    pub fn id(localpart: &str) -> String {
         format!("@{localpart}:chat.test")
     }
 }

@@ -43,4 +43,9 @@ on_both!(
     a_room_finds_its_space_and_leaves_it,
     a_picture_is_uploaded_once,
     our_own_user_is_never_deactivated,
+    a_room_that_our_own_user_left_or_lost_power_in_is_entered_again,
+    a_person_of_another_homeserver_is_invited_and_counts_while_invited,
+    encryption_is_switched_on_last_and_never_off,
+    a_renamed_alias_moves_with_its_room,
+    a_hand_edit_is_shown_as_such_and_set_back,
 );

@@ -66,7 +66,7 @@ impl Stage {
     }
 
     pub fn user(&mut self, localpart: &str) -> &mut User {
-        let id = UserId(self.home.id(localpart));
+        let id = UserId(Home::id(localpart));
         self.manifest.users.entry(localpart.into()).or_insert(User {
             at: Span::default(),
             id,
@@ -128,13 +128,13 @@ impl Stage {
         assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
     }
 
-    pub fn alias(&self, key: &str) -> String {
+    pub fn alias(key: &str) -> String {
         format!("#{key}:chat.test")
     }
 
     /// The id of a room by its alias.
     pub async fn room_id(&self, key: &str) -> Option<String> {
-        self.home.admin.resolve(&self.alias(key)).await.expect("the directory answers")
+        self.home.admin.resolve(&Self::alias(key)).await.expect("the directory answers")
     }
 
     pub async fn event(&self, room: &str, kind: &str, key: &str) -> Json {
@@ -143,7 +143,7 @@ impl Stage {
     }
 
     pub async fn membership(&self, room: &str, localpart: &str) -> String {
-        let event = self.event(room, "m.room.member", &self.home.id(localpart)).await;
+        let event = self.event(room, "m.room.member", &Home::id(localpart)).await;
         event["membership"].as_str().unwrap_or("none").to_owned()
     }
 
@@ -195,7 +195,7 @@ impl Subject for Stage {
         let admin: &Person = &self.home.admin;
         let mut rooms = Map::new();
         for room in self.manifest.rooms.values() {
-            let alias = self.alias(&room.alias);
+            let alias = Self::alias(&room.alias);
             rooms.insert(alias.clone(), self.room_snapshot(&alias).await);
         }
         let mut users = Map::new();

@@ -8,7 +8,7 @@ use fraktalia_model::manifest::{
     HistoryVisibility, JoinRule, LocalFile, MemberRole, MembersPolicy, OnRemove,
 };
 use fraktalia_model::{SecretSource, UserId};
-use fraktalia_plan::Verb;
+use fraktalia_plan::{Cause, Verb};
 use fraktalia_testkit::contract;
 use fraktalia_testkit::real::person::encode;
 use serde_json::{Value as Json, json};
@@ -28,7 +28,7 @@ pub async fn whole(home: Home) -> Stage {
     let house = stage.room("house");
     house.space = true;
     house.name = Some("Our house".into());
-    let ids = ["ana", "ben", "agent"].map(|name| stage.home.id(name));
+    let ids = ["ana", "ben", "agent"].map(Home::id);
     let room = stage.room("gardener");
     room.fractal = Some("gardener".into());
     room.name = Some("Gardener".into());
@@ -53,13 +53,13 @@ pub async fn a_whole_manifest_is_applied_in_sync_and_taken_back(home: Home) {
     // What was taken back does not stand in the way of a second try.
     stage.apply().await;
     let room = stage.room_id("gardener").await.expect("the room is there");
-    let named = stage.home.admin.display_name_in(&room, &stage.home.id("agent")).await.expect("a member");
+    let named = stage.home.admin.display_name_in(&room, &Home::id("agent")).await.expect("a member");
     assert_eq!(named.as_deref(), Some("The gardener"));
     let marker = stage.event(&room, MARKER, "").await;
     assert_eq!(marker["resource"], "matrix/room/gardener");
     let levels = stage.event(&room, "m.room.power_levels", "").await;
     assert_eq!(levels["events"][MARKER], 100);
-    assert_eq!(levels["users"][stage.home.id("ana")], 50);
+    assert_eq!(levels["users"][Home::id("ana")], 50);
 }
 
 pub async fn a_second_plan_makes_no_write_call(home: Home) {
@@ -83,7 +83,7 @@ pub async fn every_field_that_changes_is_changed_in_place_and_back(home: Home) {
     let first = contract::Subject::snapshot(&stage).await;
     stage.user("ana").display_name = Some("Anna".into());
     stage.user("ben").bot = true;
-    let ben = UserId(stage.home.id("ben"));
+    let ben = UserId(Home::id("ben"));
     let room = stage.room("gardener");
     room.name = Some("The garden".into());
     room.topic = Some("Beds".into());
@@ -108,7 +108,7 @@ pub async fn a_room_of_version_10_is_as_good_as_one_of_version_12(home: Home) {
     let made = home.admin.create_room(&request).await.expect("a room of version 10");
     assert!(made.ends_with(":chat.test"), "older ids name their server: {made}");
     let mut stage = Stage::new(home);
-    let ids = ["admin", "agent"].map(|name| stage.home.id(name));
+    let ids = ["admin", "agent"].map(Home::id);
     stage.room("old").topic = Some("From the old days".into());
     stage.room("old").members = vec![member(&ids[1], MemberRole::Agent)];
     // In version 10 our own user stands in the list, in version 12 it must not.
@@ -130,7 +130,7 @@ pub async fn members_count_by_their_join_and_not_by_an_invitation(home: Home) {
     let room = stage.room_id("gardener").await.expect("the room is there");
     let joined = stage.home.admin.joined_members(&room).await.expect("members");
     assert_eq!(joined.len(), 4, "three and our own user: {joined:?}");
-    let carl = stage.home.id("carl");
+    let carl = Home::id("carl");
     stage.home.register("carl").await;
     let path = format!("/_matrix/client/v3/rooms/{}/invite", encode(&room));
     stage.home.admin.post(&path, &json!({"user_id": carl})).await.expect("invited");
@@ -321,7 +321,7 @@ pub async fn a_user_whose_creation_was_taken_back_can_be_made_again(home: Home) 
     stage.user("ana").password = Some(SecretSource::File("password".into()));
     let ended = stage.apply().await;
     stage.roll_back(&ended.run).await;
-    let path = format!("/_synapse/admin/v2/users/{}", encode(&stage.home.id("ana")));
+    let path = format!("/_synapse/admin/v2/users/{}", encode(&Home::id("ana")));
     assert_eq!(stage.home.admin.get(&path).await.expect("known")["deactivated"], true);
     assert_eq!(verbs(&stage.plan().await), [("matrix/user/ana".to_owned(), Verb::Create)]);
     stage.apply().await;
@@ -347,7 +347,7 @@ pub async fn a_token_is_minted_kept_private_and_dropped(home: Home) {
         let person = fraktalia_testkit::real::Person::new(&stage.home.base, "", token);
         person.get("/_matrix/client/v3/account/whoami").await.map(|me| me["user_id"].clone()).ok()
     };
-    assert_eq!(speaks(&token).await, Some(json!(stage.home.id("gardener"))));
+    assert_eq!(speaks(&token).await, Some(json!(Home::id("gardener"))));
 
     std::fs::write(&file, "nonsense").expect("spoilt");
     assert_eq!(verbs(&stage.plan().await), [("matrix/token/gardener".to_owned(), Verb::Update)]);
@@ -425,4 +425,77 @@ pub async fn our_own_user_is_never_deactivated(home: Home) {
     assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
     assert!(ended.why.expect("a reason").contains("lock us out"));
     assert_eq!(stage.joined_rooms().await, 0, "the token still works");
+}
+
+pub async fn a_room_that_our_own_user_left_or_lost_power_in_is_entered_again(home: Home) {
+    let ana = home.register("ana").await;
+    let mut stage = Stage::new(home);
+    stage.room("lab").members = vec![member(ana.user_id(), MemberRole::Named)];
+    stage.room("lab").power_levels.insert(UserId(ana.user_id().into()), 100);
+    stage.apply().await;
+    let room = stage.room_id("lab").await.expect("the room is there");
+    let leave = format!("/_matrix/client/v3/rooms/{}/leave", encode(&room));
+    stage.home.admin.post(&leave, &json!({})).await.expect("we leave");
+    stage.room("lab").topic = Some("Still ours".into());
+    let ended = stage.apply().await;
+    assert_eq!(stage.membership(&room, "admin").await, "join");
+    assert_eq!(stage.event(&room, "m.room.topic", "").await["topic"], "Still ours");
+    stage.roll_back(&ended.run).await;
+    let topic = ana.get(&format!("/_matrix/client/v3/rooms/{}/state/m.room.topic/", encode(&room))).await;
+    assert_eq!(topic.expect("an event")["topic"], "", "and taken back in the right order");
+}
+
+pub async fn a_person_of_another_homeserver_is_invited_and_counts_while_invited(home: Home) {
+    let mut stage = Stage::new(home);
+    stage.room("lab").members = vec![member("@eve:elsewhere.invalid", MemberRole::Named)];
+    let planned = stage.plan().await;
+    let step = planned.plan.steps.last().expect("a step");
+    assert!(step.title.starts_with("invite @eve:elsewhere.invalid"), "{}", step.title);
+    // Nobody is there to take the invitation: the homeserver says so, and nothing is left behind.
+    let ended = stage.try_apply().await;
+    assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+    assert_eq!(stage.joined_rooms().await, 0);
+}
+
+pub async fn encryption_is_switched_on_last_and_never_off(home: Home) {
+    let mut stage = Stage::new(home);
+    stage.room("lab").topic = Some("Open".into());
+    stage.apply().await;
+    stage.room("lab").encrypted = Some(true);
+    let planned = stage.plan().await;
+    assert!(planned.plan.steps.iter().all(|step| step.impact.is_irreversible()), "{:?}", planned.plan.steps);
+    stage.apply().await;
+    stage.room("lab").encrypted = Some(false);
+    assert_eq!(blockers(&stage.plan().await), ["matrix-encrypted"]);
+    stage.room("vault").encrypted = Some(true);
+    stage.room("lab").encrypted = None;
+    stage.apply().await;
+}
+
+pub async fn a_renamed_alias_moves_with_its_room(home: Home) {
+    let mut stage = Stage::new(home);
+    stage.room("lab").topic = Some("Moving".into());
+    stage.apply().await;
+    let room = stage.room_id("lab").await;
+    stage.room("lab").alias = "laboratory".into();
+    let ended = stage.apply().await;
+    assert_eq!((stage.room_id("laboratory").await, stage.room_id("lab").await), (room.clone(), None));
+    stage.roll_back(&ended.run).await;
+    assert_eq!((stage.room_id("laboratory").await, stage.room_id("lab").await), (None, room.clone()));
+    let room = room.expect("the room is there");
+    assert_eq!(stage.event(&room, "m.room.canonical_alias", "").await["alias"], "#lab:chat.test");
+}
+
+pub async fn a_hand_edit_is_shown_as_such_and_set_back(home: Home) {
+    let mut stage = Stage::new(home);
+    stage.room("lab").topic = Some("As written".into());
+    stage.apply().await;
+    let room = stage.room_id("lab").await.expect("the room is there");
+    let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.topic/", encode(&room));
+    stage.home.admin.put(&path, &json!({"topic": "By hand"})).await.expect("edited");
+    let planned = stage.plan().await;
+    let field = &planned.plan.changes[0].fields[0];
+    assert_eq!((field.field.as_str(), field.cause), ("topic", Cause::Drift));
+    stage.apply().await;
+    assert_eq!(stage.event(&room, "m.room.topic", "").await["topic"], "As written");
 }
