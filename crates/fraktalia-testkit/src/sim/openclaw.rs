@@ -149,7 +149,9 @@ impl State {
         if text != self.applied {
             match &self.mood {
                 Mood::Refuse => issues.push(config::issue("agents", "this gateway takes nothing")),
-                Mood::Slow(questions) if self.since_change < *questions => return self.answer_for(&self.applied, &[]),
+                Mood::Slow(questions) if self.since_change < *questions => {
+                    return self.answer_for(&self.applied, &[]);
+                }
                 Mood::Prompt | Mood::Slow(_) if issues.is_empty() => self.applied.clone_from(&text),
                 Mood::Rewrite if issues.is_empty() => return self.rewrite(&read.unwrap_or_default()),
                 _ => {}

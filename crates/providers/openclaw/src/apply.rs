@@ -75,7 +75,9 @@ impl<'a, 'd> Editor<'a, 'd> {
             let primary = self.document.text(&model).map(ToOwned::to_owned);
             match (of_model, primary) {
                 ("primary", Some(_)) => return Ok(self.document.set(&model, &field.value)?),
-                ("primary", None) if !self.document.has(&model) => return Ok(self.document.set(&model, &field.value)?),
+                ("primary", None) if !self.document.has(&model) => {
+                    return Ok(self.document.set(&model, &field.value)?);
+                }
                 ("fallbacks", Some(primary)) => {
                     let both = json!({"primary": primary, "fallbacks": field.value});
                     return Ok(self.document.set(&model, &both)?);
@@ -158,7 +160,8 @@ impl<'a, 'd> Editor<'a, 'd> {
             self.document.set(&below(&path, &["homeserver"]), &account.homeserver.as_str().into())?;
             self.document.set(&below(&path, &["accessToken"]), &token)?;
         } else {
-            let entry = json!({"userId": account.user_id.0, "homeserver": account.homeserver, "accessToken": token});
+            let entry =
+                json!({"userId": account.user_id.0, "homeserver": account.homeserver, "accessToken": token});
             self.document.set(&path, &entry)?;
         }
         let provider = Account::provider(&account.name);
@@ -228,7 +231,9 @@ impl<'a, 'd> Editor<'a, 'd> {
 
     /// Fields that somebody else has changed since are left to them.
     fn restore_fields(&mut self, id: &str, fields: &[Field], old: &Entry) -> Result<(), FileError> {
-        let Some(path) = self.agents.and_then(|agents| agents.locate(self.document, id)) else { return Ok(()) };
+        let Some(path) = self.agents.and_then(|agents| agents.locate(self.document, id)) else {
+            return Ok(());
+        };
         for field in fields {
             let now = self.document.get(&path).unwrap_or_default();
             let now = now.as_object().and_then(|entry| field_of(entry, &field.path).cloned());
@@ -242,14 +247,17 @@ impl<'a, 'd> Editor<'a, 'd> {
             };
             let owned: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
             // Where the field's parents were missing, they go as well.
-            let depth = (1..keys.len()).find(|depth| field_of(old, &owned[..*depth]).is_none()).unwrap_or(keys.len());
+            let depth =
+                (1..keys.len()).find(|depth| field_of(old, &owned[..*depth]).is_none()).unwrap_or(keys.len());
             self.restore(&below(&path, &keys[..depth]), field_of(old, &owned[..depth]))?;
         }
         Ok(())
     }
 
     fn move_back(&mut self, key: &Key, to: usize) -> Result<(), FileError> {
-        let Some(at) = self.routes.iter().position(|other| other.as_ref() == Some(key)) else { return Ok(()) };
+        let Some(at) = self.routes.iter().position(|other| other.as_ref() == Some(key)) else {
+            return Ok(());
+        };
         if at < to && to < self.routes.len() {
             let binding = self.document.get(&at_binding(at)).unwrap_or_else(|| key.json());
             self.remove_binding(at);

@@ -92,7 +92,8 @@ pub(crate) fn enabled_key(config: &Json, table: &str, room: &str) -> &'static st
     let allow = match own {
         Some(group) => !says(group, "enabled"),
         None => groups.as_object().is_some_and(|groups| {
-            groups.values().any(|group| says(group, "allow")) && !groups.values().any(|group| says(group, "enabled"))
+            groups.values().any(|group| says(group, "allow"))
+                && !groups.values().any(|group| says(group, "enabled"))
         }),
     };
     if allow { "allow" } else { "enabled" }
@@ -130,7 +131,9 @@ impl Key {
     pub fn read(binding: &Json, dialect: Option<Dialect>) -> Option<Self> {
         let found = binding["match"].as_object()?;
         let known = ["channel", "accountId", "peer"];
-        if found.get("channel")?.as_str()? != "matrix" || found.keys().any(|key| !known.contains(&key.as_str())) {
+        if found.get("channel")?.as_str()? != "matrix"
+            || found.keys().any(|key| !known.contains(&key.as_str()))
+        {
             return None;
         }
         let account = found.get("accountId").map(|id| id.as_str().ok_or(())).transpose().ok()?;
@@ -319,7 +322,10 @@ mod tests {
             (json!({"agents": {"entries": {}}}), Detected::Is(Dialect::Entries)),
             (json!({"agents": {"entries": {}, "list": []}}), Detected::Both),
             (json!({"meta": {"lastTouchedVersion": "2026.6.11"}}), Detected::WrittenBy(Dialect::List)),
-            (json!({"meta": {"lastTouchedVersion": "2026.8.0-beta.2"}}), Detected::WrittenBy(Dialect::Entries)),
+            (
+                json!({"meta": {"lastTouchedVersion": "2026.8.0-beta.2"}}),
+                Detected::WrittenBy(Dialect::Entries),
+            ),
             (json!({}), Detected::Unknown),
         ] {
             assert_eq!(detect(&config), want, "{config}");
@@ -333,7 +339,8 @@ mod tests {
         let old = json!({"channels": {"matrix": {"rooms": {"!a": {"allow": true}}}}});
         assert_eq!(groups_key(&old, "!new"), "rooms");
         assert_eq!(enabled_key(&old, "rooms", "!new"), "allow");
-        let new = json!({"channels": {"matrix": {"groups": {"!a": {"enabled": true}, "!b": {"allow": false}}}}});
+        let new =
+            json!({"channels": {"matrix": {"groups": {"!a": {"enabled": true}, "!b": {"allow": false}}}}});
         assert_eq!(groups_key(&new, "!new"), "groups");
         assert_eq!(enabled_key(&new, "groups", "!new"), "enabled");
         assert_eq!(enabled_key(&new, "groups", "!b"), "allow");
@@ -345,7 +352,9 @@ mod tests {
         let key = Key::new("lab", None, Peer::Room("!r".into()));
         assert_eq!(Key::read(&plain, None), Some(key.clone()));
         assert_eq!(key.json()["match"], plain["match"]);
-        for (pointer, value) in [("guildId", json!("x")), ("channel", json!("telegram")), ("accountId", json!(3))] {
+        for (pointer, value) in
+            [("guildId", json!("x")), ("channel", json!("telegram")), ("accountId", json!(3))]
+        {
             let mut other = plain.clone();
             other["match"][pointer] = value;
             assert_eq!(Key::read(&other, None), None, "{other}");

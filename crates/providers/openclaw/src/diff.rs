@@ -9,7 +9,11 @@ use crate::spec::{BindingSpec, Field, OpenClawSpec, OpenClawState, PeerSpec};
 use crate::system::same_account;
 
 /// What differs.
-pub(crate) fn fields(want: &OpenClawSpec, have: &OpenClawState, last: Option<&OpenClawSpec>) -> Vec<FieldChange> {
+pub(crate) fn fields(
+    want: &OpenClawSpec,
+    have: &OpenClawState,
+    last: Option<&OpenClawSpec>,
+) -> Vec<FieldChange> {
     match (want, have) {
         (OpenClawSpec::Agent { fields: want, .. }, OpenClawState::Agent { fields: have }) => {
             let last = match last {
@@ -51,7 +55,12 @@ pub(crate) fn fields(want: &OpenClawSpec, have: &OpenClawState, last: Option<&Op
             };
             let token = |ours: bool| if ours { "our file" } else { "something else" }.to_owned();
             let changes = [
-                diff::optional("userId", Some(&want.user_id.0), user_id.as_ref(), last.map(|last| &last.user_id.0)),
+                diff::optional(
+                    "userId",
+                    Some(&want.user_id.0),
+                    user_id.as_ref(),
+                    last.map(|last| &last.user_id.0),
+                ),
                 diff::optional(
                     "homeserver",
                     Some(&want.homeserver),
@@ -89,9 +98,9 @@ fn binding(
     behind_catch_all: bool,
     last: Option<&BindingSpec>,
 ) -> Vec<FieldChange> {
-    let account = |binding: &BindingSpec| match same_account(want, binding) {
-        true => want.account.clone().unwrap_or_else(|| "default".into()),
-        false => binding.account.clone().unwrap_or_else(|| "default".into()),
+    let account = |binding: &BindingSpec| {
+        let meant = if same_account(want, binding) { want } else { binding };
+        meant.account.clone().unwrap_or_else(|| "default".into())
     };
     let position = |behind| if behind { "after the catch-all" } else { "before the catch-all" }.to_owned();
     let changes = [
@@ -140,18 +149,21 @@ impl std::fmt::Display for Shown {
     }
 }
 
-/// Keys whose values a person may have filled in with a secret. Environment variables count whole.
+/// Keys whose values may be secrets. Environment variables count whole.
 fn is_secret(key: &str) -> bool {
+    key == "env" || names_a_secret(key)
+}
+
+/// Keys that say by their name that a secret is behind them.
+pub(crate) fn names_a_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    key == "env" || ["token", "secret", "password", "apikey", "api_key"].iter().any(|word| key.contains(word))
+    ["token", "secret", "password", "apikey", "api_key"].iter().any(|word| key.contains(word))
 }
 
 /// How a wanted resource is shown when it comes.
 pub(crate) fn describe(spec: &OpenClawSpec) -> Described {
     match spec {
-        OpenClawSpec::Agent { id, fields } => {
-            Described { title: id.clone(), summary: agent_summary(fields) }
-        }
+        OpenClawSpec::Agent { id, fields } => Described { title: id.clone(), summary: agent_summary(fields) },
         OpenClawSpec::Binding(binding) => {
             let place = match &binding.peer {
                 PeerSpec::CatchAll => "after all others",
@@ -181,9 +193,10 @@ pub(crate) fn describe_seen(id: &ResourceId, state: &OpenClawState) -> Described
         OpenClawState::Binding { binding, .. } => {
             Described { title: routed(binding), summary: String::new() }
         }
-        OpenClawState::Group { room, auto_reply, .. } => {
-            Described { title: format!("#{}", id.name), summary: format!("{room}, {}", group_summary(*auto_reply)) }
-        }
+        OpenClawState::Group { room, auto_reply, .. } => Described {
+            title: format!("#{}", id.name),
+            summary: format!("{room}, {}", group_summary(*auto_reply)),
+        },
         OpenClawState::Account { name, user_id, .. } => Described {
             title: user_id.clone().unwrap_or_else(|| name.clone()),
             summary: format!("account {name}"),
@@ -204,9 +217,12 @@ fn group_summary(auto_reply: Option<bool>) -> &'static str {
 }
 
 fn agent_summary(fields: &[Field]) -> String {
-    let text = |path: &str| fields.iter().find(|field| field.dotted() == path).map(|field| Shown(field.clone()).to_string());
+    let text = |path: &str| {
+        fields.iter().find(|field| field.dotted() == path).map(|field| Shown(field.clone()).to_string())
+    };
     let model = text("model.primary");
-    let sandbox = text("sandbox.docker.image").or(text("sandbox.mode")).map(|image| format!("sandbox {image}"));
+    let sandbox =
+        text("sandbox.docker.image").or(text("sandbox.mode")).map(|image| format!("sandbox {image}"));
     let network = text("sandbox.docker.network").map(|network| format!("network {network}"));
     [model, sandbox, network].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -33,11 +33,9 @@ pub struct Place {
 impl Place {
     fn of(text: &str, offset: usize) -> Self {
         let head = &text.as_bytes()[..offset.min(text.len())];
-        let start = head.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        Self {
-            line: head.iter().filter(|b| **b == b'\n').count() + 1,
-            column: String::from_utf8_lossy(&head[start..]).chars().count() + 1,
-        }
+        let mut lines = head.split(|byte| *byte == b'\n');
+        let last = lines.next_back().unwrap_or_default();
+        Self { line: lines.count() + 1, column: String::from_utf8_lossy(last).chars().count() + 1 }
     }
 }
 
@@ -100,10 +98,18 @@ impl DocumentError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Syntax { .. } => "repair the file; `openclaw config validate` shows what else is wrong with it",
-            Self::DuplicateKey { .. } => "remove one of the two: only one of them counts, and not everywhere the same",
-            Self::Ambiguous { .. } => "write the value in plain JSON, and please report the text that caused this",
-            Self::WrongType { .. } => "repair the value; `openclaw config validate` says what is expected there",
+            Self::Syntax { .. } => {
+                "repair the file; `openclaw config validate` shows what else is wrong with it"
+            }
+            Self::DuplicateKey { .. } => {
+                "remove one of the two: only one of them counts, and not everywhere the same"
+            }
+            Self::Ambiguous { .. } => {
+                "write the value in plain JSON, and please report the text that caused this"
+            }
+            Self::WrongType { .. } => {
+                "repair the value; `openclaw config validate` says what is expected there"
+            }
             Self::Included { .. } => {
                 "move the section into openclaw.json itself: a change through $include would have to rewrite the other file"
             }
@@ -310,11 +316,13 @@ impl<'a> Document<'a> {
                     (Some(Node::Object(object)), Step::Key(key)) => {
                         object.index_of(key).map(|index| object.slots[index].item.at)
                     }
-                    (Some(Node::Array(array)), Step::At(index)) => match array.slots.get(index).map(|s| &s.item) {
-                        Some(Node::Object(object)) => Some(object.at),
-                        Some(Node::Array(inner)) => Some(inner.at),
-                        _ => Some(array.at),
-                    },
+                    (Some(Node::Array(array)), Step::At(index)) => {
+                        match array.slots.get(index).map(|s| &s.item) {
+                            Some(Node::Object(object)) => Some(object.at),
+                            Some(Node::Array(inner)) => Some(inner.at),
+                            _ => Some(array.at),
+                        }
+                    }
                     _ => None,
                 },
             };
@@ -387,8 +395,12 @@ impl<'a> Document<'a> {
                 (None, Step::Key(_)) => return Ok(()),
                 (Some(Node::Object(_)), Step::Key(_)) => {}
                 (Some(Node::Array(array)), Step::At(index)) if index < array.slots.len() => {}
-                (Some(node), Step::Key(_)) => return Err(self.wrong_type(parent, kind_of(node), "an object")),
-                (Some(node), Step::At(_)) => return Err(self.wrong_type(parent, kind_of(node), "a longer array")),
+                (Some(node), Step::Key(_)) => {
+                    return Err(self.wrong_type(parent, kind_of(node), "an object"));
+                }
+                (Some(node), Step::At(_)) => {
+                    return Err(self.wrong_type(parent, kind_of(node), "a longer array"));
+                }
                 (None, Step::At(_)) => return Err(self.wrong_type(parent, "missing", "an array")),
             }
         }
@@ -409,7 +421,12 @@ enum Edit<'e> {
 }
 
 /// Callers have made sure that the path can be walked; a path that cannot is left alone.
-fn edit_object<'a>(object: &mut Container<'a, Member<'a>>, path: &[Step<'_>], edit: Edit<'_>, site: Site<'_>) {
+fn edit_object<'a>(
+    object: &mut Container<'a, Member<'a>>,
+    path: &[Step<'_>],
+    edit: Edit<'_>,
+    site: Site<'_>,
+) {
     let Some((Step::Key(key), rest)) = path.split_first() else { return };
     match (object.index_of(key), rest, edit) {
         (Some(index), [], Edit::Remove) => object.remove(index),
@@ -423,17 +440,19 @@ fn edit_object<'a>(object: &mut Container<'a, Member<'a>>, path: &[Step<'_>], ed
     }
 }
 
-fn edit_node<'a>(node: &mut Node<'a>, path: &[Step<'_>], edit: Edit<'_>, site: Site<'_>) {
+fn edit_node(node: &mut Node<'_>, path: &[Step<'_>], edit: Edit<'_>, site: Site<'_>) {
     match (node, path.split_first(), edit) {
         (Node::Object(object), Some(_), edit) => edit_object(object, path, edit, site),
         (Node::Array(array), None, Edit::Insert(index, value)) => array.insert_value(index, value, site),
-        (Node::Array(array), Some((Step::At(index), rest)), edit) if *index < array.slots.len() => match (rest, edit) {
-            ([], Edit::Remove) => array.remove(*index),
-            (rest, edit) => {
-                let site = array.site_within(*index, site);
-                edit_node(&mut array.slots[*index].item, rest, edit, site.as_site());
+        (Node::Array(array), Some((Step::At(index), rest)), edit) if *index < array.slots.len() => {
+            match (rest, edit) {
+                ([], Edit::Remove) => array.remove(*index),
+                (rest, edit) => {
+                    let site = array.site_within(*index, site);
+                    edit_node(&mut array.slots[*index].item, rest, edit, site.as_site());
+                }
             }
-        },
+        }
         (node, None, Edit::Set(value)) => node.merge(value, site),
         _ => {}
     }
@@ -466,10 +485,7 @@ fn strict(text: &str) -> Result<Json, DocumentError> {
 
 fn agree(text: &str, root: &Node<'_>) -> Result<Json, DocumentError> {
     let value = strict(text)?;
-    match root.means(&value) {
-        true => Ok(value),
-        false => Err(DocumentError::Ambiguous { detail: String::new() }),
-    }
+    if root.means(&value) { Ok(value) } else { Err(DocumentError::Ambiguous { detail: String::new() }) }
 }
 
 #[cfg(test)]

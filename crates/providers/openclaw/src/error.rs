@@ -73,7 +73,9 @@ pub enum FileError {
     #[error(transparent)]
     Document(#[from] DocumentError),
     /// There is no agent table, and nothing says which one to write.
-    #[error("openclaw.json has no agents yet, and nothing says whether to write `agents.list` or `agents.entries`")]
+    #[error(
+        "openclaw.json has no agents yet, and nothing says whether to write `agents.list` or `agents.entries`"
+    )]
     NoDialect,
     /// The edit would lose what it does not name.
     #[error("the edit would have removed {what}, which it does not name")]

@@ -51,7 +51,7 @@ pub(crate) struct Applied {
     /// What it says against it.
     pub issues: Json,
     /// Whether it runs on it; `None` from older gateways, which cannot say.
-    pub applied: Option<bool>,
+    pub runs_on_it: Option<bool>,
 }
 
 /// What it means when the gateway sees an invalid file.
@@ -86,7 +86,9 @@ impl Gateway {
         let text = |key: &str| answer[key].as_str();
         Ok(Applied {
             valid: answer["valid"].as_bool().unwrap_or(false),
-            applied: text("configRevisionHash").zip(text("appliedConfigHash")).map(|(file, runs)| file == runs),
+            runs_on_it: text("configRevisionHash")
+                .zip(text("appliedConfigHash"))
+                .map(|(file, runs)| file == runs),
             issues: answer["issues"].clone(),
             parsed: answer["parsed"].clone(),
         })
@@ -122,9 +124,10 @@ impl Gateway {
                     if let Some(confirmed) = judge(&seen, doubt, &is_ours)? {
                         return Ok(confirmed);
                     }
-                    last = match is_ours(&seen.parsed) {
-                        true => "it has read the new file but still runs on the old configuration".to_owned(),
-                        false => "it has not read the new file; does it run on another one?".to_owned(),
+                    last = if is_ours(&seen.parsed) {
+                        "it has read the new file but still runs on the old configuration".to_owned()
+                    } else {
+                        "it has not read the new file; does it run on another one?".to_owned()
                     };
                 }
                 Err(GatewayError::Away(why)) => last = why,
@@ -149,15 +152,11 @@ fn judge(
         let issues = crate::validate::issues(&seen.issues).join("; ");
         return Err(GatewayError::Refused(format!("it finds it invalid: {issues}")));
     }
-    if !ours {
-        return Ok(None);
-    }
-    match (seen.valid, seen.applied) {
-        (false, _) => Ok(None),
-        (true, Some(true)) => Ok(Some(Confirmed::Applied)),
-        (true, Some(false)) => Ok(None),
-        (true, None) => Ok(Some(Confirmed::Read)),
-    }
+    Ok(match seen.runs_on_it {
+        Some(true) if ours => Some(Confirmed::Applied),
+        None if ours => Some(Confirmed::Read),
+        _ => None,
+    })
 }
 
 struct Session {
@@ -167,9 +166,8 @@ struct Session {
 
 impl Session {
     async fn open(gateway: &Gateway) -> Result<Self, GatewayError> {
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
+        let config =
+            WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
         let (socket, _) = connect_async_with_config(&gateway.url, Some(config), true)
             .await
             .map_err(|error| GatewayError::Away(format!("cannot reach {}: {error}", gateway.url)))?;
@@ -203,7 +201,11 @@ impl Session {
         loop {
             let frame = self.frame().await?;
             if frame["type"] == "res" && frame["id"] == id.as_str() {
-                return if frame["ok"] == true { Ok(frame["payload"].clone()) } else { Err(refusal(method, &frame["error"])) };
+                return if frame["ok"] == true {
+                    Ok(frame["payload"].clone())
+                } else {
+                    Err(refusal(method, &frame["error"]))
+                };
             }
         }
     }
@@ -242,8 +244,8 @@ fn refusal(method: &str, error: &Json) -> GatewayError {
 mod tests {
     use super::*;
 
-    fn seen(parsed: i32, valid: bool, applied: Option<bool>) -> Applied {
-        Applied { parsed: json!(parsed), valid, issues: json!([{"path": "a", "message": "b"}]), applied }
+    fn seen(parsed: i32, valid: bool, runs_on_it: Option<bool>) -> Applied {
+        Applied { parsed: json!(parsed), valid, issues: json!([{"path": "a", "message": "b"}]), runs_on_it }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What stands in the file.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use fraktalia_engine::{Ask, ObserveError};
 use fraktalia_model::manifest::OnRemove;
@@ -129,16 +129,21 @@ impl<'a> Look<'a> {
             );
             return;
         };
-        if last.pending().first().is_some() {
+        if !last.pending().is_empty() {
             observed.notes.push(
-                Note::warning("openclaw.unknown-room", format!("{id} cannot be found: its room is not known any more"))
-                    .about(id)
-                    .hint("it is left alone; remove it by hand if it is still there"),
+                Note::warning(
+                    "openclaw.unknown-room",
+                    format!("{id} cannot be found: its room is not known any more"),
+                )
+                .about(id)
+                .hint("it is left alone; remove it by hand if it is still there"),
             );
             return;
         }
         let found = match last {
-            OpenClawSpec::Binding(binding) => self.key(binding).and_then(|key| self.binding_state(&key, binding)),
+            OpenClawSpec::Binding(binding) => {
+                self.key(binding).and_then(|key| self.binding_state(&key, binding))
+            }
             OpenClawSpec::Group(group) => group.room.known().and_then(|room| self.group(&room.0)),
             spec => self.by_name(id, None, Some(spec)),
         };
@@ -180,9 +185,7 @@ impl<'a> Look<'a> {
         }
         let now = key.and_then(|key| self.binding_state(&key, want));
         let before = || match last {
-            Some(OpenClawSpec::Binding(last)) => {
-                self.binding_state(&self.key(last)?, last)
-            }
+            Some(OpenClawSpec::Binding(last)) => self.binding_state(&self.key(last)?, last),
             _ => None,
         };
         now.or_else(before).map(unmarked)
@@ -204,12 +207,11 @@ impl<'a> Look<'a> {
     /// A binding of somebody else that would win over ours: it hears the same and stands before it.
     fn in_the_way(&self, key: &Key, at: Option<usize>) -> Option<&Key> {
         let mut rivals = self.config.on_route(&key.route);
-        let rival = rivals.find_map(|index| {
+        rivals.find_map(|index| {
             let other = self.config.routes[index].as_ref()?;
             let first = at.is_none_or(|at| index < at);
             (first && other.agent != key.agent && !self.ours.contains(other)).then_some(other)
-        });
-        rival
+        })
     }
 
     fn binding_state(&self, key: &Key, spec: &BindingSpec) -> Option<OpenClawState> {
@@ -276,13 +278,15 @@ impl<'a> Look<'a> {
     /// What is there, is not ours and is not asked for.
     fn strangers(&self) -> BTreeMap<String, usize> {
         let mut specs: Vec<OpenClawSpec> = self.ask.wanted.iter().map(|want| want.spec.clone()).collect();
-        specs.iter_mut().for_each(|spec| spec.settle(self.ask.known));
+        for spec in &mut specs {
+            spec.settle(self.ask.known);
+        }
         specs.extend(self.last.values().cloned());
-        let mut agents: HashMap<&str, ()> = HashMap::new();
+        let mut agents = HashSet::new();
         let mut rooms = HashSet::new();
         for spec in &specs {
             match spec {
-                OpenClawSpec::Agent { id, .. } => drop(agents.insert(id, ())),
+                OpenClawSpec::Agent { id, .. } => agents.extend([id.as_str()]),
                 OpenClawSpec::Group(group) => rooms.extend(group.room.known().map(|room| room.0.as_str())),
                 _ => {}
             }
@@ -292,7 +296,7 @@ impl<'a> Look<'a> {
         keys.extend(wide);
         let not_ours = |key: &&Option<Key>| !key.as_ref().is_some_and(|key| keys.contains(key));
         let counts = [
-            ("agents", self.config.agents.keys().filter(|id| !agents.contains_key(id.as_str())).count()),
+            ("agents", self.config.agents.keys().filter(|id| !agents.contains(id.as_str())).count()),
             ("bindings", self.config.routes.iter().filter(not_ours).count()),
             ("groups", self.config.groups().filter(|room| !rooms.contains(room)).count()),
         ];

@@ -118,14 +118,20 @@ pub(crate) fn key_of(spec: &BindingSpec, outputs: &Outputs) -> Result<Key, Unres
 
 impl Edit {
     /// Fills in what became known. `token` finds the file of an account's access token.
-    pub(crate) fn known(&self, outputs: &Outputs, token: &dyn Fn(&str) -> PathBuf) -> Result<Known, Unresolved> {
+    pub(crate) fn known(
+        &self,
+        outputs: &Outputs,
+        token: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<Known, Unresolved> {
         let room = |room: &Value<RoomId>| outputs.resolve(room).map(|room| room.0);
         Ok(match self {
             Self::PutAgent { id, fields } => Known::PutAgent { id: id.clone(), fields: fields.clone() },
             Self::DropAgent { id } => Known::DropAgent { id: id.clone() },
             Self::PutBinding(spec) => Known::PutBinding(key_of(spec, outputs)?),
             Self::DropBinding(spec) => Known::DropBinding(key_of(spec, outputs)?),
-            Self::PutGroup(group) => Known::PutGroup { room: room(&group.room)?, auto_reply: group.auto_reply },
+            Self::PutGroup(group) => {
+                Known::PutGroup { room: room(&group.room)?, auto_reply: group.auto_reply }
+            }
             Self::DropGroup { room } => Known::DropGroup { room: room.0.clone() },
             Self::PutAccount(account) => Known::PutAccount {
                 account: Account {
@@ -152,21 +158,22 @@ impl Known {
     /// Whether the file says what the edit wants it to say.
     pub fn in_effect(&self, config: &Config<'_>) -> bool {
         match self {
-            Self::PutAgent { id, fields } => config
-                .agents
-                .get(&id.to_ascii_lowercase())
-                .is_some_and(|entry| fields.iter().all(|field| {
-                    field_of(entry, &field.path)
-                        .is_some_and(|found| same(found, &field.value) || config.hides(found))
-                })),
+            Self::PutAgent { id, fields } => {
+                config.agents.get(&id.to_ascii_lowercase()).is_some_and(|entry| {
+                    fields.iter().all(|field| {
+                        field_of(entry, &field.path)
+                            .is_some_and(|found| same(found, &field.value) || config.hides(found))
+                    })
+                })
+            }
             Self::DropAgent { id } => !config.agents.contains_key(&id.to_ascii_lowercase()),
-            Self::PutBinding(key) => config
-                .binding(key)
-                .is_some_and(|at| key.is_catch_all() || config.catch_all.is_none_or(|catch_all| at < catch_all)),
+            Self::PutBinding(key) => config.binding(key).is_some_and(|at| {
+                key.is_catch_all() || config.catch_all.is_none_or(|catch_all| at < catch_all)
+            }),
             Self::DropBinding(key) => config.binding(key).is_none(),
-            Self::PutGroup { room, auto_reply } => config
-                .group(room)
-                .is_some_and(|group| enabled(group) && (auto_reply.is_none() || group["autoReply"].as_bool() == *auto_reply)),
+            Self::PutGroup { room, auto_reply } => config.group(room).is_some_and(|group| {
+                enabled(group) && (auto_reply.is_none() || group["autoReply"].as_bool() == *auto_reply)
+            }),
             Self::DropGroup { room } => config.group(room).is_none(),
             Self::PutAccount { account } => config.account(&account.name).is_some_and(|found| {
                 found["userId"] == account.user_id.0

@@ -67,7 +67,7 @@ impl Provider for OpenClaw {
         // Whatever keeps the edits from being made is found now, before anything is written. Late values are not
         // known to differ in this.
         let wish = self.wish(op, &original.text).await?;
-        edited(&original.text, &self.known(op, cx)?, wish)?;
+        edited(&original.text, &known(op, cx)?, wish)?;
         if let Some(gateway) = self.gateway(cx).await? {
             self.ready(&gateway).await?;
         }
@@ -77,7 +77,7 @@ impl Provider for OpenClaw {
     }
 
     async fn perform(&self, op: &OpenClawOp, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
-        let edits = self.known(op, cx)?;
+        let edits = known(op, cx)?;
         let original = write::read(&self.config)?;
         original.writable()?;
         let wish = self.wish(op, &original.text).await?;
@@ -94,7 +94,8 @@ impl Provider for OpenClaw {
             cx.say("waiting for the gateway to take openclaw.json over");
             if let Err(why) = self.confirm(&gateway, &edits, cx).await {
                 put_back(&self.config, &original.text, &edits, wish).map_err(|error| {
-                    StepError::in_doubt(format!("the gateway did not take openclaw.json over: {why}")).because(error)
+                    StepError::in_doubt(format!("the gateway did not take openclaw.json over: {why}"))
+                        .because(error)
                 })?;
                 return Err(FileError::NotTaken { why: why.to_string() }.into());
             }
@@ -112,7 +113,7 @@ impl Provider for OpenClaw {
         if now.hash == undo.hash {
             return Ok(Landed::No);
         }
-        let edits = self.known(op, cx)?;
+        let edits = known(op, cx)?;
         let old = read_backup(undo)?;
         let (before, after) = (value(&old)?, value(&now.text)?);
         let (before, after) = (Config::read(&before), Config::read(&after));
@@ -122,20 +123,23 @@ impl Provider for OpenClaw {
             if let Some(gateway) = self.gateway(cx).await?
                 && let Err(why) = self.confirm(&gateway, &edits, cx).await
             {
-                return Ok(Landed::Torn { why: format!("the gateway has not taken openclaw.json over: {why}") });
+                return Ok(Landed::Torn {
+                    why: format!("the gateway has not taken openclaw.json over: {why}"),
+                });
             }
             return Ok(Landed::Yes(outputs(op)));
         }
         if done == 0 {
             return Ok(Landed::No);
         }
-        let why = format!("{done} of {} changes are in openclaw.json, which others have written to", due.len());
+        let why =
+            format!("{done} of {} changes are in openclaw.json, which others have written to", due.len());
         Ok(Landed::Torn { why })
     }
 
     async fn revert(&self, op: &OpenClawOp, undo: &OpenClawUndo, cx: &StepCx<'_>) -> Result<(), StepError> {
         // Only a step that ran to its write knows all values; one that did not has nothing to take back.
-        let Ok(edits) = self.known(op, cx) else { return Ok(()) };
+        let Ok(edits) = known(op, cx) else { return Ok(()) };
         let old = read_backup(undo)?;
         let wish = self.wish(op, &old).await?;
         put_back(&undo.path, &old, &edits, wish)?;
@@ -152,14 +156,6 @@ impl Provider for OpenClaw {
 }
 
 impl OpenClaw {
-    fn known(&self, op: &OpenClawOp, cx: &StepCx<'_>) -> Result<Vec<Known>, StepError> {
-        let token = |name: &str| -> PathBuf { cx.paths.account_token(name) };
-        let known = op.edits.iter().map(|edit| edit.known(cx.outputs, &token));
-        known
-            .collect::<Result<_, _>>()
-            .map_err(|error| StepError::refused("openclaw.json cannot be edited").because(error))
-    }
-
     /// The dialect for a text that does not show one.
     async fn wish(&self, op: &OpenClawOp, text: &str) -> Result<Option<Dialect>, FileError> {
         match op.dialect {
@@ -178,12 +174,13 @@ impl OpenClaw {
 
     async fn gateway(&self, cx: &StepCx<'_>) -> Result<Option<Gateway>, StepError> {
         let Some(gateway) = &self.gateway else { return Ok(None) };
-        let token = match &gateway.token {
-            None => None,
-            Some(source) => Some(cx.secrets.resolve(source).await.map_err(|error| {
-                StepError::refused("the gateway's token cannot be had").because(error)
-            })?),
-        };
+        let token =
+            match &gateway.token {
+                None => None,
+                Some(source) => Some(cx.secrets.resolve(source).await.map_err(|error| {
+                    StepError::refused("the gateway's token cannot be had").because(error)
+                })?),
+            };
         Ok(Some(Gateway { url: gateway.url.clone(), token }))
     }
 
@@ -242,7 +239,10 @@ fn value(text: &str) -> Result<Json, FileError> {
 fn read_backup(undo: &OpenClawUndo) -> Result<String, StepError> {
     let backup = write::read(&undo.backup)?;
     if backup.hash != undo.hash {
-        return Err(StepError::refused(format!("the backup {} is not what was saved", undo.backup.display())));
+        return Err(StepError::refused(format!(
+            "the backup {} is not what was saved",
+            undo.backup.display()
+        )));
     }
     Ok(backup.text)
 }
@@ -256,4 +256,13 @@ fn outputs(op: &OpenClawOp) -> Outputs {
         }
     }
     outputs
+}
+
+/// The edits with everything filled in that was not known while planning.
+fn known(op: &OpenClawOp, cx: &StepCx<'_>) -> Result<Vec<Known>, StepError> {
+    let token = |name: &str| -> PathBuf { cx.paths.account_token(name) };
+    let known = op.edits.iter().map(|edit| edit.known(cx.outputs, &token));
+    known
+        .collect::<Result<_, _>>()
+        .map_err(|error| StepError::refused("openclaw.json cannot be edited").because(error))
 }

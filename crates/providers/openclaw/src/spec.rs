@@ -97,9 +97,8 @@ pub enum OpenClawSpec {
 impl OpenClawSpec {
     fn room(&self) -> Option<&Value<RoomId>> {
         match self {
-            Self::Binding(BindingSpec { peer: PeerSpec::Room(room), .. }) | Self::Group(GroupSpec { room, .. }) => {
-                Some(room)
-            }
+            Self::Binding(BindingSpec { peer: PeerSpec::Room(room), .. })
+            | Self::Group(GroupSpec { room, .. }) => Some(room),
             _ => None,
         }
     }
@@ -112,7 +111,8 @@ impl Spec for OpenClawSpec {
 
     fn settle(&mut self, known: &Outputs) {
         match self {
-            Self::Binding(BindingSpec { peer: PeerSpec::Room(room), .. }) | Self::Group(GroupSpec { room, .. }) => {
+            Self::Binding(BindingSpec { peer: PeerSpec::Room(room), .. })
+            | Self::Group(GroupSpec { room, .. }) => {
                 room.settle(known);
             }
             _ => {}

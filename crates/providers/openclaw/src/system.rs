@@ -104,7 +104,8 @@ impl System for OpenClaw {
         edits.sort_by_key(rank);
         let impact = if edits.iter().any(Edit::restarts_channel) {
             Impact::Disruptive(
-                "openclaw.json is written once; the Matrix channel restarts (about 6 s, messages wait)".into(),
+                "openclaw.json is written once; the Matrix channel restarts (about 6 s, messages wait)"
+                    .into(),
             )
         } else {
             Impact::Quiet
@@ -114,7 +115,7 @@ impl System for OpenClaw {
     }
 
     fn lint(&self, desired: &[Resource<OpenClawSpec>]) -> Notes {
-        desired.iter().filter_map(said_twice).collect()
+        desired.iter().flat_map(|want| said_twice(want).into_iter().chain(literal_secret(want))).collect()
     }
 
     fn parallel(&self) -> usize {
@@ -122,7 +123,12 @@ impl System for OpenClaw {
     }
 }
 
-fn resource(id: ResourceId, subject: &str, spec: OpenClawSpec, at: &fraktalia_model::Span) -> Resource<OpenClawSpec> {
+fn resource(
+    id: ResourceId,
+    subject: &str,
+    spec: OpenClawSpec,
+    at: &fraktalia_model::Span,
+) -> Resource<OpenClawSpec> {
     Resource {
         id,
         spec,
@@ -146,7 +152,9 @@ fn agent(manifest: &Manifest, fractal: &Fractal) -> Resource<OpenClawSpec> {
         }
     }
     let mut requires = BTreeSet::from([id::tree(&fractal.key)]);
-    if let Some((key, sandbox)) = fractal.sandbox.as_ref().and_then(|key| Some((key, manifest.sandboxes.get(key)?))) {
+    if let Some((key, sandbox)) =
+        fractal.sandbox.as_ref().and_then(|key| Some((key, manifest.sandboxes.get(key)?)))
+    {
         sandbox_fields(manifest, sandbox, &mut fields);
         requires.extend(sandbox.image.as_ref().map(|_| id::image(&sandbox.host, key)));
         requires.extend(sandbox.network.as_ref().map(|network| id::network(&sandbox.host, network)));
@@ -165,14 +173,18 @@ fn sandbox_fields(manifest: &Manifest, sandbox: &manifest::Sandbox, fields: &mut
     let text = |text: &Option<String>| text.as_deref().map(Json::from);
     // These enums are written in the manifest as OpenClaw writes them.
     put("sandbox.mode", sandbox.mode.and_then(|mode| serde_json::to_value(mode).ok()));
-    put("sandbox.workspaceAccess", sandbox.workspace_access.and_then(|access| serde_json::to_value(access).ok()));
+    put(
+        "sandbox.workspaceAccess",
+        sandbox.workspace_access.and_then(|access| serde_json::to_value(access).ok()),
+    );
     put("sandbox.docker.image", sandbox.image.as_ref().map(|image| image.tag.as_str().into()));
     put("sandbox.docker.network", text(&sandbox.network));
     put("sandbox.docker.user", text(&sandbox.user));
     put("sandbox.docker.readOnlyRoot", sandbox.read_only_root.map(Json::from));
     put("sandbox.docker.memory", text(&sandbox.memory));
     put("sandbox.docker.cpus", sandbox.cpus.map(number));
-    let dns = sandbox.network.as_ref().and_then(|name| manifest.networks.get(name)).map(|network| &network.dns);
+    let dns =
+        sandbox.network.as_ref().and_then(|name| manifest.networks.get(name)).map(|network| &network.dns);
     let dns: Vec<String> = dns.into_iter().flatten().map(ToString::to_string).collect();
     put("sandbox.docker.dns", (!dns.is_empty()).then(|| dns.into()));
 }
@@ -180,7 +192,11 @@ fn sandbox_fields(manifest: &Manifest, sandbox: &manifest::Sandbox, fields: &mut
 /// `4` rather than `4.0`.
 fn number(value: f64) -> Json {
     let whole = value.fract() == 0.0 && value.abs() < 1e9;
-    if whole { format!("{value:.0}").parse::<i64>().map_or(Json::Null, Json::from) } else { Json::from(value) }
+    if whole {
+        format!("{value:.0}").parse::<i64>().map_or(Json::Null, Json::from)
+    } else {
+        Json::from(value)
+    }
 }
 
 /// Every leaf is a field, so that its neighbours in the file are left alone.
@@ -260,7 +276,8 @@ fn groups(manifest: &Manifest) -> impl Iterator<Item = Resource<OpenClawSpec>> {
         let room = manifest.rooms.get(key);
         let fractal = room.and_then(|room| room.fractal.as_deref());
         let auto_reply = fractal.and_then(|key| manifest.fractals.get(key)).map(|fractal| fractal.auto_reply);
-        let spec = GroupSpec { room: Value::after(id::room(key)), shown: shown_room(manifest, key), auto_reply };
+        let spec =
+            GroupSpec { room: Value::after(id::room(key)), shown: shown_room(manifest, key), auto_reply };
         Some(Resource {
             requires: BTreeSet::from([id::room(key)]),
             on_remove: on_remove(manifest, fractal),
@@ -373,13 +390,36 @@ fn counted(ids: &[ResourceId]) -> String {
 fn said_twice(want: &Resource<OpenClawSpec>) -> Option<Note> {
     let OpenClawSpec::Agent { fields, .. } = &want.spec else { return None };
     let twice = fields.iter().enumerate().find_map(|(index, field)| {
-        let clash = |other: &&Field| other.path.starts_with(&field.path) || field.path.starts_with(&other.path);
+        let clash =
+            |other: &&Field| other.path.starts_with(&field.path) || field.path.starts_with(&other.path);
         fields[..index].iter().find(clash).map(|_| field.dotted())
     })?;
     Some(
-        Note::error("openclaw.said-twice", format!("`openclaw: {twice}` says again what the manifest says elsewhere"))
-            .about(&want.id)
-            .at(&want.at)
-            .hint("leave it out of `openclaw:`; name, model, workspace and sandbox have keys of their own"),
+        Note::error(
+            "openclaw.said-twice",
+            format!("`openclaw: {twice}` says again what the manifest says elsewhere"),
+        )
+        .about(&want.id)
+        .at(&want.at)
+        .hint("leave it out of `openclaw:`; name, model, workspace and sandbox have keys of their own"),
+    )
+}
+
+/// A secret in so many words. It would go from the manifest into plans and journals.
+fn literal_secret(want: &Resource<OpenClawSpec>) -> Option<Note> {
+    let OpenClawSpec::Agent { fields, .. } = &want.spec else { return None };
+    let literal = fields.iter().find(|field| {
+        let named = field.path.last().is_some_and(|key| crate::diff::names_a_secret(key));
+        named && field.value.as_str().is_some_and(|text| !text.starts_with('$'))
+    })?;
+    let path = literal.dotted();
+    Some(
+        Note::error(
+            "openclaw.literal-secret",
+            format!("`openclaw: {path}` looks like a secret in so many words"),
+        )
+        .about(&want.id)
+        .at(&want.at)
+        .hint("write ${NAME}, and give the gateway that variable; or refer to a secret provider of OpenClaw"),
     )
 }

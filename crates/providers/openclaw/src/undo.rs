@@ -25,7 +25,11 @@ pub struct OpenClawUndo {
 }
 
 /// The text after the edits. `None` when they change nothing.
-pub(crate) fn edited(text: &str, edits: &[Known], wish: Option<Dialect>) -> Result<Option<String>, FileError> {
+pub(crate) fn edited(
+    text: &str,
+    edits: &[Known],
+    wish: Option<Dialect>,
+) -> Result<Option<String>, FileError> {
     let (mut document, before) = Document::parse_with_value(text)?;
     dialect::check(&document)?;
     let mut editor = Editor::new(&mut document, before.clone(), wish);
@@ -46,7 +50,9 @@ pub(crate) fn edited(text: &str, edits: &[Known], wish: Option<Dialect>) -> Resu
 fn guard(before: &Json, after: &Json, edits: &[Known]) -> Result<(), FileError> {
     let (old, new) = (Config::read(before), Config::read(after));
     let dropped = |id: &str| {
-        edits.iter().any(|edit| matches!(edit, Known::DropAgent { id: gone } if gone.eq_ignore_ascii_case(id)))
+        edits
+            .iter()
+            .any(|edit| matches!(edit, Known::DropAgent { id: gone } if gone.eq_ignore_ascii_case(id)))
     };
     if let Some(id) = old.agents.keys().find(|id| !new.agents.contains_key(*id) && !dropped(id)) {
         return Err(FileError::WouldLose { what: format!("the agent `{id}`") });
@@ -74,7 +80,12 @@ fn guard(before: &Json, after: &Json, edits: &[Known]) -> Result<(), FileError> 
 
 /// Puts the file back to `old`, as far as nobody else has changed it since: byte for byte when it is as we wrote it,
 /// edit by edit when somebody else wrote to it afterwards.
-pub(crate) fn put_back(path: &std::path::Path, old: &str, edits: &[Known], wish: Option<Dialect>) -> Result<(), FileError> {
+pub(crate) fn put_back(
+    path: &std::path::Path,
+    old: &str,
+    edits: &[Known],
+    wish: Option<Dialect>,
+) -> Result<(), FileError> {
     let now = write::read(path)?;
     if now.hash == hash(old.as_bytes()) {
         return Ok(());
@@ -101,4 +112,79 @@ fn taken_back(text: &str, old: &str, edits: &[Known], wish: Option<Dialect>) -> 
 
 pub(crate) fn write_text(original: &Original, text: &str) -> Result<(), FileError> {
     original.replace(original.candidate(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::dialect::Peer;
+
+    fn config() -> Json {
+        json!({
+            "agents": {"list": [{"id": "a"}, {"id": "b"}]},
+            "bindings": [
+                {"agentId": "a", "match": {"channel": "matrix", "peer": {"kind": "channel", "id": "!r"}}},
+                {"agentId": "b", "match": {"channel": "telegram"}},
+                {"agentId": "b", "match": {"channel": "telegram"}},
+            ],
+        })
+    }
+
+    #[test]
+    fn an_agent_or_binding_that_no_edit_names_may_not_get_lost() {
+        let before = config();
+        let mut after = config();
+        after["agents"]["list"].as_array_mut().expect("an array").remove(1);
+        let error = guard(&before, &after, &[]).expect_err("an agent is gone");
+        assert_eq!(error.to_string(), "the edit would have removed the agent `b`, which it does not name");
+        guard(&before, &after, &[Known::DropAgent { id: "B".into() }]).expect("it is named");
+
+        let mut after = config();
+        after["bindings"].as_array_mut().expect("an array").remove(2);
+        let error = guard(&before, &after, &[]).expect_err("one of two equal bindings is gone");
+        assert_eq!(error.to_string(), "the edit would have removed a binding to `b`, which it does not name");
+
+        let mut after = config();
+        after["bindings"].as_array_mut().expect("an array").remove(0);
+        let key = Key::new("a", None, Peer::Room("!r".into()));
+        guard(&before, &after, &[Known::DropBinding(key)]).expect("it is named");
+        let other = Key::new("a", None, Peer::Room("!other".into()));
+        guard(&before, &after, &[Known::DropBinding(other)]).expect_err("another one is named");
+    }
+
+    #[test]
+    fn a_table_that_changed_its_shape_has_lost_nobody() {
+        let mut after = config();
+        after["agents"] = json!({"entries": {"a": {}, "b": {}}});
+        guard(&config(), &after, &[]).expect("all are there");
+    }
+
+    #[test]
+    fn taking_back_leaves_to_others_what_they_changed_since() {
+        let old = "{ agents: { entries: { a: { name: 'A', model: 'x/y' } } }, bindings: [], channels: { matrix: {} } }";
+        let field = |path: &str, value: &str| crate::spec::Field::new(path, value);
+        let fields = vec![field("name", "New"), field("model.primary", "p/q"), field("identity.name", "New")];
+        let edits = [
+            Known::PutAgent { id: "a".into(), fields },
+            Known::PutAgent { id: "b".into(), fields: vec![field("name", "B")] },
+            Known::PutGroup { room: "!r".into(), auto_reply: Some(true) },
+        ];
+        let ours = edited(old, &edits, None).expect("edits").expect("changes");
+        assert_eq!(value_of(&taken_back(&ours, old, &edits, None).expect("back")), {
+            let mut want = value_of(old);
+            // The table that had to be made for the group stays, empty.
+            want["channels"]["matrix"]["groups"] = json!({});
+            want
+        });
+        let theirs = ours.replace("name: 'New'", "name: 'Theirs'");
+        let back = value_of(&taken_back(&theirs, old, &edits, None).expect("back"));
+        assert_eq!(back["agents"]["entries"]["a"]["name"], "Theirs");
+        assert_eq!(back["agents"]["entries"]["a"]["model"], "x/y");
+    }
+
+    fn value_of(text: &str) -> Json {
+        Document::parse(text).expect("reads").value()
+    }
 }

@@ -39,7 +39,8 @@ pub(crate) async fn version(program: &Path, deadline: Duration) -> Result<String
 pub(crate) fn issues(issues: &Json) -> Vec<String> {
     let issues = issues.as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |issue: &Json| {
-        let (path, message) = (issue["path"].as_str().unwrap_or(""), issue["message"].as_str().unwrap_or("invalid"));
+        let (path, message) =
+            (issue["path"].as_str().unwrap_or(""), issue["message"].as_str().unwrap_or("invalid"));
         if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") }
     };
     let mut texts: Vec<String> = issues.iter().take(MAX_ISSUES).map(text).collect();
@@ -62,7 +63,12 @@ fn failed(program: &Path, what: String) -> FileError {
     FileError::Validator { program: program.display().to_string(), what }
 }
 
-async fn run(program: &Path, words: &[&str], config: Option<&Path>, deadline: Duration) -> Result<Output, FileError> {
+async fn run(
+    program: &Path,
+    words: &[&str],
+    config: Option<&Path>,
+    deadline: Duration,
+) -> Result<Output, FileError> {
     let mut command = Command::new(program);
     // A group of its own: the program is a script that starts others, and a deadline has to end all of them.
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
@@ -70,7 +76,8 @@ async fn run(program: &Path, words: &[&str], config: Option<&Path>, deadline: Du
     if let Some(config) = config {
         command.env("OPENCLAW_CONFIG_PATH", config);
     }
-    let mut child = command.spawn().map_err(|error| failed(program, format!("cannot be started: {error}")))?;
+    let mut child =
+        command.spawn().map_err(|error| failed(program, format!("cannot be started: {error}")))?;
     let answer = tokio::time::timeout(deadline, collect(&mut child)).await;
     match answer {
         Ok(Ok(output)) => Ok(output),
@@ -140,7 +147,10 @@ mod tests {
     async fn issues_are_passed_on_with_their_paths() {
         let body = "echo '{\"valid\":false,\"issues\":[{\"path\":\"agents\",\"message\":\"Invalid input\"}]}'; exit 1";
         let error = ask(body, DEADLINE).await.expect_err("invalid");
-        assert_eq!(error.to_string(), "OpenClaw does not accept the new openclaw.json: agents: Invalid input");
+        assert_eq!(
+            error.to_string(),
+            "OpenClaw does not accept the new openclaw.json: agents: Invalid input"
+        );
     }
 
     #[tokio::test]
@@ -161,7 +171,9 @@ mod tests {
         let pid = std::fs::read_to_string(child).expect("a child").trim().to_owned();
         let gone = async {
             // A killed process that nobody has collected yet counts as gone.
-            while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+            while std::fs::read_to_string(format!("/proc/{pid}/stat"))
+                .is_ok_and(|stat| !stat.contains(") Z "))
+            {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -170,7 +182,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let error = validate(Path::new("/nowhere/openclaw"), Path::new("/c"), DEADLINE).await.expect_err("absent");
-        assert!(error.to_string().starts_with("`/nowhere/openclaw config validate` cannot be started"), "{error}");
+        let error =
+            validate(Path::new("/nowhere/openclaw"), Path::new("/c"), DEADLINE).await.expect_err("absent");
+        assert!(
+            error.to_string().starts_with("`/nowhere/openclaw config validate` cannot be started"),
+            "{error}"
+        );
     }
 }

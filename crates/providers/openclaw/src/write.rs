@@ -61,7 +61,14 @@ pub(crate) fn read(path: &Path) -> Result<Original, FileError> {
     let hash = hash(&bytes);
     let text = String::from_utf8(bytes)
         .map_err(|error| FileError::NotText { path: path.into(), at: error.utf8_error().valid_up_to() })?;
-    Ok(Original { path: path.into(), text, hash, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid() })
+    Ok(Original {
+        path: path.into(),
+        text,
+        hash,
+        mode: meta.mode() & 0o7777,
+        uid: meta.uid(),
+        gid: meta.gid(),
+    })
 }
 
 impl Original {
@@ -78,14 +85,13 @@ impl Original {
     pub fn candidate(&self, text: &str) -> Result<NamedTempFile, FileError> {
         let dir = self.dir();
         let failed = || io_error("write a file beside", &self.path);
-        let mut file = tempfile::Builder::new()
-            .prefix(".openclaw.json.fraktalia-")
-            .tempfile_in(dir)
-            .map_err(failed())?;
+        let mut file =
+            tempfile::Builder::new().prefix(".openclaw.json.fraktalia-").tempfile_in(dir).map_err(failed())?;
         file.write_all(text.as_bytes()).map_err(failed())?;
         let created = file.as_file().metadata().map_err(failed())?;
         if (created.uid(), created.gid()) != (self.uid, self.gid) {
-            fchown(file.as_file(), Some(self.uid), Some(self.gid)).map_err(io_error("keep the owner of", &self.path))?;
+            fchown(file.as_file(), Some(self.uid), Some(self.gid))
+                .map_err(io_error("keep the owner of", &self.path))?;
         }
         // After the change of owner, which clears some bits.
         file.as_file().set_permissions(Permissions::from_mode(self.mode)).map_err(failed())?;
@@ -148,13 +154,8 @@ pub(crate) fn back_up(original: &Original, to: &Path) -> Result<(), FileError> {
     {
         return Ok(());
     }
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(to)
-        .map_err(failed())?;
+    let mut file =
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(to).map_err(failed())?;
     file.write_all(original.text.as_bytes()).map_err(failed())?;
     file.sync_all().map_err(failed())?;
     let dir = to.parent().unwrap_or(Path::new("."));

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use support::{ENTRIES, LIST, World, both};
 /// Two fractals, one with an account of its own, a binding for direct messages, and a catch-all.
 async fn full(file: &str) -> World {
     let mut world = World::new(file).with_gateway().await;
-    world.fractal("gardener").openclaw = serde_json::json!({"tools": {"deny": ["browser"]}}).as_object().cloned().expect("a map");
+    world.fractal("gardener").openclaw =
+        serde_json::json!({"tools": {"deny": ["browser"]}}).as_object().cloned().expect("a map");
     world.fractal("cook").account = Account::Own;
     world.manifest.bindings[1].account_of = Some("cook".into());
     world.bind("felix", Peer::Direct(UserId("@ana:test".into())), None);
@@ -180,7 +182,12 @@ async fn what_leaves_the_manifest_goes_and_nothing_else() {
         world.without("cook");
         assert_eq!(
             world.planned().await,
-            ["delete account/cook", "delete agent/cook", "delete binding/cook/room/cook", "delete group/cook"]
+            [
+                "delete account/cook",
+                "delete agent/cook",
+                "delete binding/cook/room/cook",
+                "delete group/cook"
+            ]
         );
         world.applied().await;
         let text = world.text();
@@ -191,7 +198,9 @@ async fn what_leaves_the_manifest_goes_and_nothing_else() {
         world.section().catch_all = None;
         world.applied().await;
         let text = world.text();
-        for line in file.lines().filter(|line| !line.contains("agentId: \"felix\", match: { channel: \"matrix\" }")) {
+        for line in
+            file.lines().filter(|line| !line.contains("agentId: \"felix\", match: { channel: \"matrix\" }"))
+        {
             assert!(text.lines().any(|new| new == line), "{dialect:?}: `{line}` is gone:\n{text}");
         }
     }
@@ -204,7 +213,10 @@ async fn what_leaves_the_manifest_with_keep_stays() {
     world.applied().await;
     let text = world.text();
     world.without("lab");
-    assert_eq!(world.planned().await, ["forget agent/lab", "forget binding/lab/room/lab", "forget group/lab"]);
+    assert_eq!(
+        world.planned().await,
+        ["forget agent/lab", "forget binding/lab/room/lab", "forget group/lab"]
+    );
     world.applied().await;
     assert_eq!(world.text(), text);
 }
@@ -215,7 +227,9 @@ async fn a_binding_made_by_hand_to_our_agent_is_never_removed_with_it() {
     world.fractal("lab");
     world.applied().await;
     let by_hand = r#"    { agentId: "lab", match: { channel: "telegram" } },"#;
-    world.write(&world.text().replace("    // everything else", &format!("{by_hand}\n    // everything else")));
+    world.write(
+        &world.text().replace("    // everything else", &format!("{by_hand}\n    // everything else")),
+    );
     let text = world.text();
     world.without("lab");
     let blockers = world.blockers().await;
@@ -234,10 +248,17 @@ async fn a_field_changed_by_hand_is_shown_as_such_and_set_back_alone() {
     let planned = world.open(None).plan(&Options::default(), true).await.expect("a plan");
     let change = &planned.plan.changes[0];
     assert_eq!(change.why, "changed by hand, back to the manifest");
-    let fields: Vec<_> = change.fields.iter().map(|field| (&*field.field, field.from.as_deref(), field.to.as_deref())).collect();
+    let fields: Vec<_> = change
+        .fields
+        .iter()
+        .map(|field| (&*field.field, field.from.as_deref(), field.to.as_deref()))
+        .collect();
     assert_eq!(fields, [("model.primary", Some("x/y"), Some("a/b"))]);
     world.applied().await;
-    assert_eq!(world.text(), ours.replace("model: \"a/b\"", "model: \"a/b\", // by hand\n        thinking: \"high\""));
+    assert_eq!(
+        world.text(),
+        ours.replace("model: \"a/b\"", "model: \"a/b\", // by hand\n        thinking: \"high\"")
+    );
 }
 
 #[tokio::test]
@@ -273,7 +294,11 @@ async fn openclaw_may_rewrite_the_file_between_two_runs() {
     world.gateway.as_ref().expect("there is one").be(Mood::Rewrite);
     world.fractal("third");
     world.apply().await;
-    assert!(world.text().contains("\"entries\"") && !world.text().contains("// the first"), "{}", world.text());
+    assert!(
+        world.text().contains("\"entries\"") && !world.text().contains("// the first"),
+        "{}",
+        world.text()
+    );
     world.gateway.as_ref().expect("there is one").be(Mood::Prompt);
     assert_eq!(world.planned().await, Vec::<String>::new(), "another shape is not a difference");
     // And what follows goes on in the new shape.
@@ -290,7 +315,8 @@ async fn a_rollback_takes_back_what_is_ours_also_from_a_file_that_others_wrote_t
     assert_eq!(ended.outcome, Some(Outcome::Applied), "{:?}", ended.why);
     assert!(world.text().contains("lastTouchedVersion"), "{}", world.text());
     world.gateway.as_ref().expect("there is one").be(Mood::Prompt);
-    let with_mine = world.text().replacen("\"bindings\"", "\"messages\": {\"mine\": true},\n  \"bindings\"", 1);
+    let with_mine =
+        world.text().replacen("\"bindings\"", "\"messages\": {\"mine\": true},\n  \"bindings\"", 1);
     world.write(&with_mine);
     let ended = world.roll_back(&ended.run).await;
     assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
@@ -353,7 +379,10 @@ async fn a_gateway_that_is_away_or_lets_nobody_in_keeps_the_file_from_being_writ
 #[tokio::test]
 async fn what_openclaw_does_not_accept_is_never_written() {
     for (body, said) in [
-        ("echo '{\"valid\":false,\"issues\":[{\"path\":\"agents\",\"message\":\"no\"}]}'; exit 1", "agents: no"),
+        (
+            "echo '{\"valid\":false,\"issues\":[{\"path\":\"agents\",\"message\":\"no\"}]}'; exit 1",
+            "agents: no",
+        ),
         ("exit 0", "said nothing of use"),
         ("exec sleep 1000", "gave no answer"),
     ] {
@@ -467,9 +496,17 @@ async fn what_cannot_be_edited_safely_is_refused_with_its_place_and_a_cure() {
         ("{ bindings: ['a'] }", "`bindings.0` is a string, not an object", "repair"),
         ("{ channels: { matrix: null } }", "`channels.matrix` is null, not an object", "repair"),
         ("{ agents: {}, agents: {} }", "the key `agents` is there twice", "remove one of the two"),
-        ("{ agents: { $include: './agents.json5' } }", "`agents` is taken in from another file", "move the section"),
+        (
+            "{ agents: { $include: './agents.json5' } }",
+            "`agents` is taken in from another file",
+            "move the section",
+        ),
         ("{ $include: './all.json5' }", "`(root)` is taken in from another file", "move the section"),
-        ("{ bindings: { $include: './b.json5' } }", "`bindings` is taken in from another file", "move the section"),
+        (
+            "{ bindings: { $include: './b.json5' } }",
+            "`bindings` is taken in from another file",
+            "move the section",
+        ),
         ("not JSON5", "line 1, column 1: `not` is not a value", "repair the file"),
         ("", "the file ends where a value was expected", "repair the file"),
     ] {
@@ -503,15 +540,106 @@ async fn a_link_is_refused_and_a_read_only_file_is_left_alone() {
     assert!(text.contains("there is no") && hint.contains("openclaw onboard"), "{text}; {hint}");
 }
 
+/// A file system with room for the file and not for a second one, gone when dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    #[expect(clippy::print_stderr, reason = "a test that does not run has to say so")]
+    fn mount(at: &std::path::Path) -> Option<Self> {
+        std::fs::create_dir(at).expect("a directory");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "fraktalia-test"])
+            .arg(at)
+            .output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        eprintln!("skipped: a small file system cannot be mounted here (needs root)");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    let Some(disk) = SmallDisk::mount(&world.dir.path().join("disk")) else { return };
+    let path = disk.0.join("openclaw.json");
+    let file = format!("{LIST}// {}\n", "x".repeat(40 * 1024));
+    std::fs::write(&path, &file).expect("written");
+    world.section().config = path.clone();
+    let why = world.failed().await;
+    assert!(why.contains("No space left on device"), "{why}");
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), file);
+    assert_eq!(support::names(&disk.0), ["openclaw.json"]);
+}
+
+#[tokio::test]
+async fn what_the_manifest_says_twice_is_refused() {
+    let mut world = World::new(LIST);
+    world.fractal("lab").openclaw =
+        serde_json::json!({"model": {"primary": "x/y"}}).as_object().cloned().expect("a map");
+    let blockers = world.blockers().await;
+    assert_eq!(
+        blockers,
+        ["openclaw.said-twice: `openclaw: model.primary` says again what the manifest says elsewhere"]
+    );
+}
+
+#[tokio::test]
+async fn a_secret_in_an_agent_entry_is_refused_and_a_reference_is_neither_shown_nor_missed() {
+    let mut world = World::new(ENTRIES).with_gateway().await;
+    let entry = |value: &str| {
+        let entry = serde_json::json!({"sandbox": {"docker": {"env": {"API_TOKEN": value}}}});
+        entry.as_object().cloned().expect("a map")
+    };
+    world.fractal("lab").openclaw = entry("hunter2");
+    let blockers = world.blockers().await;
+    assert!(
+        blockers[0].starts_with("openclaw.literal-secret") && !blockers[0].contains("hunter2"),
+        "{blockers:?}"
+    );
+
+    world.manifest.fractals.get_mut("lab").expect("there").openclaw = entry("${API_TOKEN}");
+    // The gateway makes it unreadable in its answers, which must not count as "not taken over".
+    world.applied().await;
+    world.write(&world.text().replace("${API_TOKEN}", "hunter3"));
+    let planned = world.open(None).plan(&Options::default(), true).await.expect("a plan");
+    let field = &planned.plan.changes[0].fields[0];
+    assert_eq!((&*field.field, field.from.as_deref()), ("sandbox.docker.env.API_TOKEN", Some("(secret)")));
+}
+
+#[tokio::test]
+async fn the_owner_of_the_file_stays() {
+    let mut world = World::new(LIST);
+    world.fractal("lab");
+    if std::os::unix::fs::chown(world.config(), Some(1234), Some(1235)).is_err() {
+        // Only root may give a file away; everybody else owns what they may write.
+        return;
+    }
+    world.applied().await;
+    let meta = std::fs::metadata(world.config()).expect("meta");
+    assert_eq!((meta.uid(), meta.gid()), (1234, 1235));
+}
+
 #[tokio::test]
 async fn a_configuration_of_thousands_of_agents_works() {
     let mut file = "{\n  agents: {\n    list: [\n".to_owned();
     for n in 0..5000 {
-        file += &format!("      {{ id: \"a{n}\", workspace: \"/srv/a{n}\" }}, // number {n}\n");
+        let _ = writeln!(file, "      {{ id: \"a{n}\", workspace: \"/srv/a{n}\" }}, // number {n}");
     }
     file += "    ],\n  },\n  bindings: [\n";
     for n in 0..5000 {
-        file += &format!("    {{ agentId: \"a{n}\", match: {{ channel: \"matrix\", peer: {{ kind: \"channel\", id: \"!{n}:x\" }} }} }},\n");
+        let _ = writeln!(
+            file,
+            "    {{ agentId: \"a{n}\", match: {{ channel: \"matrix\", peer: {{ kind: \"channel\", id: \"!{n}:x\" }} }} }},"
+        );
     }
     file += "  ],\n}\n";
     let mut world = World::new(&file).with_gateway().await;

@@ -8,12 +8,21 @@ use sha2::{Digest, Sha256};
 
 /// Top-level keys that may be there. An unknown one makes the whole file invalid.
 const SECTIONS: [&str; 14] = [
-    "agents", "bindings", "channels", "gateway", "meta", "wizard", "plugins", "secrets", "models", "messages",
-    "commands", "tools", "skills", "auth",
+    "agents", "bindings", "channels", "gateway", "meta", "wizard", "plugins", "secrets", "models",
+    "messages", "commands", "tools", "skills", "auth",
 ];
 /// Keys of a Matrix group, in one release or another.
-const GROUP: [&str; 9] =
-    ["enabled", "allow", "autoReply", "requireMention", "users", "tools", "skills", "systemPrompt", "account"];
+const GROUP: [&str; 9] = [
+    "enabled",
+    "allow",
+    "autoReply",
+    "requireMention",
+    "users",
+    "tools",
+    "skills",
+    "systemPrompt",
+    "account",
+];
 
 /// A finding, as `config validate` and `config.get` say it.
 pub(super) fn issue(path: &str, message: &str) -> Value {
@@ -39,14 +48,18 @@ pub(super) fn issues(config: &Value) -> Vec<Value> {
     for (index, binding) in config["bindings"].as_array().into_iter().flatten().enumerate() {
         let agent = binding["agentId"].as_str().unwrap_or_default().to_ascii_lowercase();
         if !agents.contains(&agent) {
-            issues.push(issue(&format!("bindings.{index}.agentId"), &format!("Unknown agent id \"{agent}\"")));
+            issues
+                .push(issue(&format!("bindings.{index}.agentId"), &format!("Unknown agent id \"{agent}\"")));
         }
     }
     for table in ["groups", "rooms"] {
         for (room, group) in config["channels"]["matrix"][table].as_object().into_iter().flatten() {
             let odd = group.as_object().into_iter().flatten().find(|(key, _)| !GROUP.contains(&key.as_str()));
             if let Some((key, _)) = odd {
-                issues.push(issue(&format!("channels.matrix.{table}.{room}"), &format!("Unrecognized key: {key}")));
+                issues.push(issue(
+                    &format!("channels.matrix.{table}.{room}"),
+                    &format!("Unrecognized key: {key}"),
+                ));
             }
         }
     }
@@ -81,7 +94,9 @@ fn agents(config: &Value, issues: &mut Vec<Value>) -> BTreeSet<String> {
 /// The file as OpenClaw itself would write it: plain JSON, the newer agent table, and a key of its own.
 pub(super) fn rewritten(config: &Value) -> String {
     let mut config = config.clone();
-    if let Some(Value::Array(list)) = config["agents"].as_object_mut().and_then(|agents| agents.remove("list")) {
+    if let Some(Value::Array(list)) =
+        config["agents"].as_object_mut().and_then(|agents| agents.remove("list"))
+    {
         let entries: Map<String, Value> = list
             .into_iter()
             .filter_map(|mut entry| {
@@ -116,7 +131,8 @@ pub(super) fn answer(path: &Path, text: &str, issues: &[Value], applied: Option<
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }
 
 /// Makes secrets unreadable, as the gateway does.
@@ -125,7 +141,9 @@ fn redact(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(redact),
         Value::Object(members) => {
             for (key, value) in members {
-                let secret = ["token", "password", "apikey", "secret_env"].iter().any(|word| key.to_lowercase().ends_with(word));
+                let secret = ["token", "password", "apikey", "secret_env"]
+                    .iter()
+                    .any(|word| key.to_lowercase().ends_with(word));
                 if secret && value.is_string() {
                     *value = json!("__OPENCLAW_REDACTED__");
                 } else {

@@ -30,7 +30,8 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
 
 async fn talk(stream: TcpStream, state: &Mutex<State>) -> Result<(), Error> {
     let mut socket = accept_async(stream).await?;
-    let challenge = json!({"type": "event", "event": "connect.challenge", "payload": {"nonce": "n", "ts": 1}});
+    let challenge =
+        json!({"type": "event", "event": "connect.challenge", "payload": {"nonce": "n", "ts": 1}});
     socket.send(Message::text(challenge.to_string())).await?;
     let mut connected = false;
     while let Some(message) = socket.next().await {

@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 use super::layout::{Layout, Style};
 use super::tree::{Container, Item, Node, Slot};
 use super::trivia::{
-    ends_in_line_comment, indent_after, is_blank, leading_space, split_line, split_trailing_space, without_lead,
+    ends_in_line_comment, indent_after, is_blank, leading_space, split_line, split_trailing_space,
+    without_lead,
 };
 
 /// Where a container stands: what a new element has to know.
@@ -34,7 +35,8 @@ impl<'a, T: Item<'a>> Container<'a, T> {
             node => !node.spans_lines(),
         };
         // A new element in a one-line container, or beside a one-line object, is written on one line.
-        let layout = if flat || (indent.is_none() && !self.spans_lines()) { Layout::Line } else { Layout::Block };
+        let layout =
+            if flat || (indent.is_none() && !self.spans_lines()) { Layout::Line } else { Layout::Block };
         (layout, indent.unwrap_or(site.indent).to_owned())
     }
 
@@ -55,10 +57,8 @@ impl<'a, T: Item<'a>> Container<'a, T> {
         let (before, end) = if layout == Layout::Line && comments.is_empty() && !space.contains('\n') {
             (space.to_owned().into(), space.to_owned().into())
         } else if layout == Layout::Block || space.contains('\n') {
-            let end = match space.contains('\n') {
-                true => space.to_owned().into(),
-                false => site.style.line(site.indent),
-            };
+            let end =
+                if space.contains('\n') { space.to_owned().into() } else { site.style.line(site.indent) };
             (format!("{comments}{}{indent}", site.style.eol).into(), end)
         } else {
             (format!("{comments} ").into(), space.to_owned().into())
@@ -137,7 +137,7 @@ impl<'a, T: Item<'a>> Container<'a, T> {
     }
 }
 
-impl<'a> Node<'a> {
+impl Node<'_> {
     /// Makes it mean `value`, member by member and element by element.
     pub fn merge(&mut self, value: &Json, site: Site<'_>) {
         if self.means(value) {
@@ -182,22 +182,18 @@ impl<'a> Container<'a, Node<'a>> {
     fn merge(&mut self, values: &[Json], site: Site<'_>) {
         let same = |(slot, value): &(&Slot<'a, Node<'a>>, &Json)| slot.item.means(value);
         let head = self.slots.iter().zip(values).take_while(same).count();
-        let tail = self.slots[head..]
-            .iter()
-            .rev()
-            .zip(values[head..].iter().rev())
-            .take_while(same)
-            .count();
+        let tail = self.slots[head..].iter().rev().zip(values[head..].iter().rev()).take_while(same).count();
         let (old, new) = (self.slots.len() - head - tail, values.len() - head - tail);
-        for index in head..head + old.min(new) {
+        let both = head + old.min(new);
+        for (index, value) in values.iter().enumerate().take(both).skip(head) {
             let site = self.site_within(index, site);
-            self.slots[index].item.merge(&values[index], site.as_site());
+            self.slots[index].item.merge(value, site.as_site());
         }
-        for index in (head + new..head + old).rev() {
+        for index in (both..head + old).rev() {
             self.remove(index);
         }
-        for index in head + old..head + new {
-            self.insert_value(index, &values[index], site);
+        for (index, value) in values.iter().enumerate().take(head + new).skip(both) {
+            self.insert_value(index, value, site);
         }
     }
 
@@ -226,12 +222,9 @@ impl<'a, T: Item<'a>> Container<'a, T> {
     /// Where the element at `index` stands.
     pub fn site_within<'s>(&self, index: usize, site: Site<'s>) -> OwnedSite<'s> {
         let indent = indent_after(&self.slots[index].before);
-        let layout = if indent.is_none() && !self.spans_lines_cheaply() { Layout::Line } else { Layout::Block };
-        OwnedSite {
-            style: site.style,
-            indent: indent.unwrap_or(site.indent).to_owned(),
-            layout,
-        }
+        let layout =
+            if indent.is_none() && !self.spans_lines_cheaply() { Layout::Line } else { Layout::Block };
+        OwnedSite { style: site.style, indent: indent.unwrap_or(site.indent).to_owned(), layout }
     }
 
     /// Whether an element or the closing bracket stands on a line of its own.

@@ -12,9 +12,34 @@ const SHORT_ARRAY: usize = 72;
 
 /// The order in which people write the members that we write; others follow by name.
 const ORDER: [&str; 28] = [
-    "kind", "source", "provider", "id", "agentId", "match", "channel", "accountId", "peer", "comment", "name",
-    "identity", "workspace", "model", "primary", "fallbacks", "sandbox", "path", "mode", "workspaceAccess", "docker",
-    "image", "network", "enabled", "allow", "userId", "homeserver", "accessToken",
+    "kind",
+    "source",
+    "provider",
+    "id",
+    "agentId",
+    "match",
+    "channel",
+    "accountId",
+    "peer",
+    "comment",
+    "name",
+    "identity",
+    "workspace",
+    "model",
+    "primary",
+    "fallbacks",
+    "sandbox",
+    "path",
+    "mode",
+    "workspaceAccess",
+    "docker",
+    "image",
+    "network",
+    "enabled",
+    "allow",
+    "userId",
+    "homeserver",
+    "accessToken",
 ];
 
 /// The habits of the file, found once when it is read.
@@ -64,11 +89,8 @@ impl Style {
     pub fn node<'a>(&self, value: &Json, layout: Layout, indent: &str) -> Node<'a> {
         match value {
             Json::Array(items) => {
-                let layout = self.array_layout(items, layout);
-                let nodes = items
-                    .iter()
-                    .map(|item| self.node(item, layout, &self.deeper(indent)))
-                    .collect();
+                let layout = array_layout(items, layout);
+                let nodes = items.iter().map(|item| self.node(item, layout, &self.deeper(indent))).collect();
                 Node::Array(self.container(nodes, layout, indent, ""))
             }
             Json::Object(members) => {
@@ -111,7 +133,13 @@ impl Style {
         format!("{}{indent}", self.eol).into()
     }
 
-    fn container<'a, T>(&self, items: Vec<T>, layout: Layout, indent: &str, pad: &'static str) -> Container<'a, T> {
+    fn container<'a, T>(
+        &self,
+        items: Vec<T>,
+        layout: Layout,
+        indent: &str,
+        pad: &'static str,
+    ) -> Container<'a, T> {
         let count = items.len();
         let block = layout == Layout::Block && count > 0;
         let inner = self.deeper(indent);
@@ -136,12 +164,6 @@ impl Style {
         }
     }
 
-    fn array_layout(&self, items: &[Json], layout: Layout) -> Layout {
-        let width: usize = items.iter().map(|item| item.to_string().len() + 2).sum();
-        let flat = items.iter().all(|item| !item.is_object() && !item.is_array());
-        if flat && width <= SHORT_ARRAY { Layout::Line } else { layout }
-    }
-
     fn key(&self, key: &str) -> String {
         let plain = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '$')
             && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
@@ -156,4 +178,11 @@ impl Style {
         }
         format!("'{}'", &json[1..json.len() - 1])
     }
+}
+
+/// Short arrays of scalars stay on one line wherever they are.
+fn array_layout(items: &[Json], layout: Layout) -> Layout {
+    let width: usize = items.iter().map(|item| item.to_string().len() + 2).sum();
+    let flat = items.iter().all(|item| !item.is_object() && !item.is_array());
+    if flat && width <= SHORT_ARRAY { Layout::Line } else { layout }
 }

@@ -44,10 +44,7 @@ impl<'a> Parser<'a> {
     }
 
     fn syntax(&self, at: usize, what: impl Into<String>) -> DocumentError {
-        DocumentError::Syntax {
-            at: Place::of(self.text, at),
-            what: what.into(),
-        }
+        DocumentError::Syntax { at: Place::of(self.text, at), what: what.into() }
     }
 
     fn unexpected(&self, c: char, wanted: &str) -> DocumentError {
@@ -62,8 +59,8 @@ impl<'a> Parser<'a> {
             self.at = self.text.len() - rest.len();
             if rest.starts_with("//") {
                 self.at += rest.find(is_line_end).unwrap_or(rest.len());
-            } else if rest.starts_with("/*") {
-                let Some(end) = rest[2..].find("*/") else {
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let Some(end) = comment.find("*/") else {
                     return Err(self.syntax(self.at, "a comment that is never closed"));
                 };
                 self.at += end + 4;
@@ -96,7 +93,11 @@ impl<'a> Parser<'a> {
         node
     }
 
-    fn container<T>(&mut self, close: char, item: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<Container<'a, T>> {
+    fn container<T>(
+        &mut self,
+        close: char,
+        item: impl Fn(&mut Self) -> Parsed<T>,
+    ) -> Parsed<Container<'a, T>> {
         let at = self.at;
         self.at += 1;
         let mut slots: Vec<Slot<'a, T>> = Vec::new();

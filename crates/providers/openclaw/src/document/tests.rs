@@ -34,8 +34,8 @@ fn edited(text: &str, edit: impl FnOnce(&mut Document<'_>)) -> String {
     document.render().expect("writes")
 }
 
-fn set(text: &str, path: &[Step<'_>], value: Json) -> String {
-    edited(text, |d| d.set(path, &value).expect("can be set"))
+fn set(text: &str, path: &[Step<'_>], value: &Json) -> String {
+    edited(text, |d| d.set(path, value).expect("can be set"))
 }
 
 fn k(path: &str) -> Vec<Step<'_>> {
@@ -51,27 +51,28 @@ fn an_untouched_file_comes_back_byte_for_byte() {
 
 #[test]
 fn setting_a_field_changes_that_field_alone() {
-    let text = set(FILE, &k("agents.entries.felix.sandbox.docker.memory"), json!("4g"));
+    let text = set(FILE, &k("agents.entries.felix.sandbox.docker.memory"), &json!("4g"));
     assert_eq!(text, FILE.replace("\"8g\"", "\"4g\""));
 }
 
 #[test]
 fn a_new_field_of_a_one_line_object_stays_on_its_line() {
-    let text = set(FILE, &k("agents.entries.cook.workspace"), json!("/srv/cook"));
+    let text = set(FILE, &k("agents.entries.cook.workspace"), &json!("/srv/cook"));
     let want = "cook: { name: 'Cook', model: \"a/b\", workspace: \"/srv/cook\" }, // one line";
     assert_eq!(text, FILE.replace("cook: { name: 'Cook', model: \"a/b\" }, // one line", want));
 }
 
 #[test]
 fn a_new_entry_looks_like_its_neighbours_and_leaves_their_comments() {
-    let text = set(FILE, &k("agents.entries.lab"), json!({"workspace": "/srv/lab", "name": "Lab"}));
+    let text = set(FILE, &k("agents.entries.lab"), &json!({"workspace": "/srv/lab", "name": "Lab"}));
     let want = "      },\n      lab: {\n        name: \"Lab\",\n        workspace: \"/srv/lab\"\n      },\n    },\n  },\n  bindings";
     assert_eq!(text, FILE.replace("      },\n    },\n  },\n  bindings", want));
 }
 
 #[test]
 fn a_binding_goes_before_the_catch_all_and_below_its_comment_nothing_moves() {
-    let binding = json!({"agentId": "lab", "match": {"channel": "matrix", "peer": {"kind": "channel", "id": "!r"}}});
+    let binding =
+        json!({"agentId": "lab", "match": {"channel": "matrix", "peer": {"kind": "channel", "id": "!r"}}});
     let text = edited(FILE, |d| d.insert(&k("bindings"), 1, &binding).expect("an array"));
     let line = "\n    { agentId: \"lab\", match: { channel: \"matrix\", peer: { kind: \"channel\", id: \"!r\" } } },";
     assert_eq!(text, FILE.replace("\n    // everything else", &format!("{line}\n    // everything else")));
@@ -86,10 +87,10 @@ fn an_element_after_a_comment_without_a_comma_keeps_the_comment_on_its_line() {
 
 #[test]
 fn empty_containers_open_up_and_close_again() {
-    let text = set(FILE, &k("empty.a.b"), json!(1));
+    let text = set(FILE, &k("empty.a.b"), &json!(1));
     assert!(text.contains("  empty: {\n    a: {\n      b: 1\n    }\n  }, list: [],"), "{text}");
     assert_eq!(edited(&text, |d| assert!(d.remove(&k("empty.a")))), FILE);
-    assert_eq!(set("{}", &k("a.b"), json!([1, 2])), "{\n  \"a\": {\n    \"b\": [1, 2]\n  }\n}");
+    assert_eq!(set("{}", &k("a.b"), &json!([1, 2])), "{\n  \"a\": {\n    \"b\": [1, 2]\n  }\n}");
 }
 
 #[test]
@@ -102,14 +103,14 @@ fn a_removed_entry_takes_no_comment_with_it() {
 
 #[test]
 fn line_ends_and_indentation_are_those_of_the_file() {
-    let text = set("{\r\n\t'a': 1\r\n}\r\n", &k("b"), json!({"c": "x"}));
+    let text = set("{\r\n\t'a': 1\r\n}\r\n", &k("b"), &json!({"c": "x"}));
     assert_eq!(text, "{\r\n\t'a': 1,\r\n\t'b': {\r\n\t\t'c': 'x'\r\n\t}\r\n}\r\n");
 }
 
 #[test]
 fn replacing_an_array_keeps_the_elements_that_stay() {
     let text = "{ a: [\n  'x', // keep\n  'y', // also\n  'z',\n] }";
-    let changed = set(text, &[Step::Key("a")], json!(["x", "y", "w", "v"]));
+    let changed = set(text, &[Step::Key("a")], &json!(["x", "y", "w", "v"]));
     assert_eq!(changed, "{ a: [\n  'x', // keep\n  'y', // also\n  'w',\n  'v',\n] }");
 }
 
@@ -192,8 +193,8 @@ fn written(value: &Json, gaps: &mut dyn Iterator<Item = String>) -> String {
             for (index, item) in items.iter().enumerate() {
                 let before = next(gaps);
                 let after = next(gaps);
-                let comma = index + 1 < items.len() || after.len() % 2 == 0;
-                text += &format!("{before}{}{after}{}", written(item, gaps), if comma { "," } else { "" });
+                let comma = index + 1 < items.len() || after.len().is_multiple_of(2);
+                text.extend([&*before, &written(item, gaps), &after, if comma { "," } else { "" }]);
             }
             text + &next(gaps) + "]"
         }
@@ -201,17 +202,20 @@ fn written(value: &Json, gaps: &mut dyn Iterator<Item = String>) -> String {
             let mut text = "{".to_owned();
             for (index, (key, item)) in members.iter().enumerate() {
                 let (before, around, after) = (next(gaps), next(gaps), next(gaps));
-                let comma = index + 1 < members.len() || after.len() % 2 == 0;
-                let plain = key.len() % 2 == 0
+                let comma = index + 1 < members.len() || after.len().is_multiple_of(2);
+                let plain = key.len().is_multiple_of(2)
                     && key.starts_with(|c: char| c.is_ascii_alphabetic())
                     && key.chars().all(|c| c.is_ascii_alphanumeric());
                 let key = if plain { key.clone() } else { json!(key).to_string() };
                 let item = written(item, gaps);
-                text += &format!("{before}{key}{around}:{around}{item}{after}{}", if comma { "," } else { "" });
+                let comma = if comma { "," } else { "" };
+                text.extend([&*before, &key, &around, ":", &around, &item, &after, comma]);
             }
             text + &next(gaps) + "}"
         }
-        Json::String(text) if text.len() % 3 == 0 && !text.contains(['\'', '"', '\\', '\n', '\t']) => {
+        Json::String(text)
+            if text.len().is_multiple_of(3) && !text.contains(['\'', '"', '\\', '\n', '\t']) =>
+        {
             format!("'{text}'")
         }
         scalar => scalar.to_string(),
@@ -299,7 +303,8 @@ fn comments(text: &str) -> Vec<&str> {
                 at += 1;
             }
             b'/' if bytes[at + 1] == b'/' => {
-                let end = text[at..].find(['\n', '\r', '\u{2028}', '\u{2029}']).map_or(text.len(), |e| at + e);
+                let end =
+                    text[at..].find(['\n', '\r', '\u{2028}', '\u{2029}']).map_or(text.len(), |e| at + e);
                 found.push(&text[at..end]);
                 at = end;
             }
@@ -345,7 +350,7 @@ proptest! {
         let path = pick.get(&found);
         let mut want = value.clone();
         *at(&mut want, path) = new.clone();
-        let changed = set(&text, &steps(path), new);
+        let changed = set(&text, &steps(path), &new);
         prop_assert_eq!(Document::parse(&changed).unwrap().value(), want);
     }
 
@@ -357,7 +362,7 @@ proptest! {
         prop_assume!(!found.is_empty());
         let path = pick.get(&found);
         let marker = "\u{1}marker\u{1}";
-        let changed = set(&text, &steps(path), json!(marker));
+        let changed = set(&text, &steps(path), &json!(marker));
         let raw = changed.split("marker").collect::<Vec<_>>();
         prop_assert_eq!(raw.len(), 2);
         // What stands left and right of the new scalar stands in the old text in the same places.
@@ -409,7 +414,7 @@ proptest! {
         } else {
             prop_assume!(container.get("fresh_key").is_none());
             element.push(json!("fresh_key"));
-            set(&text, &steps(&element), new)
+            set(&text, &steps(&element), &new)
         };
         let back = edited(&changed, |d| assert!(d.remove(&steps(&element))));
         if back != text {

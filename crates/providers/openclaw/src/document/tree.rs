@@ -122,10 +122,8 @@ impl Node<'_> {
             Node::Scalar(scalar) => scalar.value.clone(),
             Node::Array(array) => array.slots.iter().map(|slot| slot.item.value()).collect(),
             Node::Object(object) => {
-                let members = object
-                    .slots
-                    .iter()
-                    .map(|slot| (slot.item.key.to_string(), slot.item.value.value()));
+                let members =
+                    object.slots.iter().map(|slot| (slot.item.key.to_string(), slot.item.value.value()));
                 Json::Object(members.collect::<Map<_, _>>())
             }
         }
@@ -163,9 +161,6 @@ impl Node<'_> {
 impl<'a, T: Item<'a>> Container<'a, T> {
     pub fn spans_lines(&self) -> bool {
         self.end.contains('\n')
-            || self
-                .slots
-                .iter()
-                .any(|slot| slot.before.contains('\n') || slot.item.node().spans_lines())
+            || self.slots.iter().any(|slot| slot.before.contains('\n') || slot.item.node().spans_lines())
     }
 }

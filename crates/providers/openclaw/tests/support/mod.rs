@@ -13,8 +13,8 @@ use fraktalia_engine::journal::FaultAt;
 use fraktalia_engine::session::Options;
 use fraktalia_engine::{Registry, Session, SessionError, StatePaths};
 use fraktalia_model::manifest::{
-    Account, Binding, Dialect, Fractal, Gateway, Manifest, Matrix, Model, OnRemove, OpenClaw as Section, Peer, Room,
-    Workspace,
+    Account, Binding, Dialect, Fractal, Gateway, Manifest, Matrix, Model, OnRemove, OpenClaw as Section,
+    Peer, Room, Workspace,
 };
 use fraktalia_model::{SecretSource, Span, UserId};
 use fraktalia_openclaw::{OpenClaw, Patience};
@@ -127,7 +127,7 @@ impl World {
             dialect: None,
         });
         let patience = Patience {
-            validate: Duration::from_secs(60),
+            validate: Duration::from_mins(1),
             reachable: Duration::from_secs(20),
             applied: Duration::from_secs(20),
         };
