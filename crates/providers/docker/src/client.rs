@@ -25,7 +25,7 @@ pub const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 
 /// How long a call may take. A busy engine answers a list in seconds; removing a container that has to be killed
 /// takes ten.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The oldest API that we work with: Docker Engine 20.10.
 const OLDEST: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };

@@ -43,6 +43,10 @@ async fn build_image(
     images: &[ResourceId],
     cx: &StepCx<'_>,
 ) -> Result<Outputs, StepError> {
+    // A build that is repeated may miss the engine's cache and give another image, so it is not repeated.
+    if let done @ Landed::Yes(_) = landed_build(client, tag, build, images, cx.realm).await? {
+        return built(done, tag);
+    }
     let packing = build.clone();
     let packed = tokio::task::spawn_blocking(move || context::pack(&packing)).await;
     let packed = packed
@@ -58,7 +62,11 @@ async fn build_image(
             StepError::refused(failed.to_string()).with_hint("correct the Dockerfile, then apply again")
         }
     })?;
-    match landed_build(client, tag, build, images, cx.realm).await? {
+    built(landed_build(client, tag, build, images, cx.realm).await?, tag)
+}
+
+fn built(landed: Landed, tag: &str) -> Result<Outputs, StepError> {
+    match landed {
         Landed::Yes(outputs) => Ok(outputs),
         _ => {
             Err(StepError::in_doubt(format!("the build of {tag} ended, but no image has that tag and hash")))

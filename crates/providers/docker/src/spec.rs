@@ -117,7 +117,7 @@ pub fn lower(manifest: &Manifest, host: &str) -> Result<Vec<Resource<Spec>>, Not
         }
         match sandbox_of(fractal, key, sandbox, manifest.hosts.get(host)) {
             Ok(resource) => all.push(resource),
-            Err(note) => notes.push(note),
+            Err(bad) => notes.extend(bad),
         }
     }
     if notes.is_empty() { Ok(all) } else { Err(notes) }
@@ -172,15 +172,18 @@ fn sandbox_of(
     key: &str,
     sandbox: &Sandbox,
     host: Option<&Host>,
-) -> Result<Resource<Spec>, Note> {
-    let bad = |what: &str, hint: &str| {
-        Note::error("docker.bad-limit", format!("sandbox `{key}`: {what}")).at(&sandbox.at).hint(hint)
+) -> Result<Resource<Spec>, Notes> {
+    let memory = match sandbox.memory.as_deref() {
+        None => None,
+        Some(text) => Some(bytes(text).ok_or_else(|| {
+            let text = format!("sandbox `{key}`: `{text}` is no amount of memory");
+            vec![
+                Note::error("docker.bad-memory", text)
+                    .at(&sandbox.at)
+                    .hint("write it as Docker does: `512m`, `8g`"),
+            ]
+        })?),
     };
-    let memory = sandbox.memory.as_deref().map(|text| {
-        bytes(text).ok_or_else(|| {
-            bad(&format!("`{text}` is no amount of memory"), "write it as Docker does: `512m`, `8g`")
-        })
-    });
     let image = sandbox.image.as_ref().map(|_| id::image(&sandbox.host, key));
     let network = sandbox.network.as_ref().map(|name| id::network(&sandbox.host, name));
     let spec = SandboxSpec {
@@ -188,7 +191,7 @@ fn sandbox_of(
         image: image.clone().map(Value::after),
         network: sandbox.network.clone(),
         user: sandbox.user.clone(),
-        memory: memory.transpose()?,
+        memory,
         nano_cpus: sandbox.cpus.map(nano_cpus),
         read_only_root: sandbox.read_only_root,
         workspace_access: sandbox.workspace_access,
