@@ -11,9 +11,9 @@ use fraktalia_testkit::real::{Cache, Person, Version};
 use crate::error::TaskError;
 use crate::{install, say, test};
 use bench::Bench;
+use manifest::Scene;
 
 const ANSWER_LIMIT: Duration = Duration::from_mins(3);
-const QUESTION: &str = "Hello! Who are you, and what are you here for?";
 
 /// Runs the demonstration from nothing to two agents that answer. `keep` leaves it running until Ctrl-C.
 pub async fn run(cache: &Cache, keep: bool) -> Result<(), TaskError> {
@@ -69,21 +69,21 @@ async fn show(bench: &Bench) -> Result<(), TaskError> {
     bench.fraktalia(&["apply", "--yes"]).await?;
     say::part(5, "Talk to them", "Ana writes into each new room. Who answers is up to OpenClaw alone.");
     let ana = bench.ana().await?;
-    for alias in manifest::FRACTALS {
-        converse(bench, &ana, alias).await?;
+    for scene in manifest::SCENES {
+        converse(bench, &ana, &scene).await?;
     }
     say::part(6, "Once more", "What is as it should be is left alone: no change, no write.");
     bench.fraktalia(&["plan", "--exit-code"]).await
 }
 
-async fn converse(bench: &Bench, ana: &Person, name: &str) -> Result<(), TaskError> {
-    let alias = Bench::alias(name);
+async fn converse(bench: &Bench, ana: &Person, scene: &Scene) -> Result<(), TaskError> {
+    let alias = Bench::alias(scene.fractal);
     let Some(room) = ana.resolve(&alias).await? else {
         return Err(TaskError::Found(format!("there is no room {alias}")));
     };
     say::faint(&alias);
-    say::said("Ana", QUESTION);
-    let answer = ana.ask(&room, bench.bot(), QUESTION, ANSWER_LIMIT).await?;
+    say::said("Ana", scene.question);
+    let answer = ana.ask(&room, bench.bot(), scene.question, ANSWER_LIMIT).await?;
     let called = ana.display_name_in(&room, &answer.sender).await?;
     say::said(called.as_deref().unwrap_or(&answer.sender), &answer.body);
     Ok(())

@@ -340,7 +340,7 @@ mod tests {
         let (_, room) = &rooms[0];
         let answer = bench.ana.ask(room, bench.bot.user_id(), "To which program does ls lead?", LIMIT).await;
         let answer = answer.unwrap_or_else(|error| panic!("{error}\n{}", gateway.log()));
-        assert_eq!(answer.body, "I am The cook. The command said: busybox");
+        assert_eq!(answer.body, "I am The cook. I ran `readlink /bin/ls`:\nbusybox");
         let home = gateway.openclaw().home().to_owned();
         assert_eq!(docker::sandboxes_of(&home).len(), 1);
         drop(gateway);

@@ -229,6 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn a_second_process_waits_until_the_first_has_installed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let cache = Cache::at(dir.path());
+        let held = lock(cache.root(), &mut |told| panic!("{told:?}")).expect("free");
+        let (waiting, waits) = std::sync::mpsc::channel();
+        let second = std::thread::spawn({
+            let cache = cache.clone();
+            move || install(&cache, &[Component::Runtime], &mut |told| waiting.send(told).expect("heard"))
+        });
+        assert!(matches!(waits.recv().expect("says something"), Progress::Waiting));
+        cache.set_stamp(python::STAMP, &python::recipe()).expect("writes");
+        drop(held);
+        second.join().expect("ends").expect("has nothing left to do");
+        assert!(waits.try_recv().is_err(), "it must not have begun an installation");
+    }
+
+    #[test]
     fn a_failing_command_is_reported_with_the_end_of_its_output() {
         let dir = tempfile::tempdir().expect("a folder");
         let cache = Cache::at(dir.path());

@@ -97,12 +97,13 @@ async fn complete(State(shared): State<Arc<Mutex<Shared>>>, Json(request): Json<
 
 fn reply_to(asked: &Asked, rules: &[ToolRule]) -> Reply {
     let introduction = introduction(asked);
-    if let Some(result) = &asked.tool_result {
-        return Reply::Text(format!("{introduction} The command said: {}", result.trim()));
-    }
-    match rules.iter().find(|rule| asked.text.contains(&rule.trigger)) {
-        Some(rule) => Reply::Exec { command: rule.command.clone() },
-        None => Reply::Text(introduction),
+    let rule = rules.iter().find(|rule| asked.text.contains(&rule.trigger));
+    match (rule, &asked.tool_result) {
+        (Some(rule), Some(result)) => {
+            Reply::Text(format!("{introduction} I ran `{}`:\n{}", rule.command, result.trim()))
+        }
+        (Some(rule), None) => Reply::Exec { command: rule.command.clone() },
+        (None, _) => Reply::Text(introduction),
     }
 }
 
@@ -157,6 +158,6 @@ mod tests {
         assert!(call.contains("tool_calls") && call.contains("\\\"command\\\":\\\"date\\\""), "{call}");
         let result = json!({ "role": "tool", "tool_call_id": "call_1", "content": "Monday" });
         let told = ask(&model, true, json!([system(), question, result])).await;
-        assert!(told.contains("The command said: Monday") && told.ends_with("data: [DONE]\n\n"), "{told}");
+        assert!(told.contains("I ran `date`:\\nMonday") && told.ends_with("data: [DONE]\n\n"), "{told}");
     }
 }

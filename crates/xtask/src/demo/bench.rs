@@ -4,7 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fraktalia_testkit::real::{BaseConfig, Cache, Gateway, ModelStandIn, Person, Synapse, SynapseOptions};
+use fraktalia_testkit::real::docker::BUSYBOX;
+use fraktalia_testkit::real::{
+    BaseConfig, Cache, Docker, Gateway, ModelStandIn, Person, Synapse, SynapseOptions,
+};
 use tokio::process::Command;
 
 use super::manifest::{self, Addresses};
@@ -22,6 +25,7 @@ pub struct Bench {
     synapse: Synapse,
     gateway: Gateway,
     bot: Person,
+    docker: Docker,
     /// Answers as long as it lives.
     _model: ModelStandIn,
 }
@@ -40,7 +44,17 @@ impl Bench {
             Some(clock.elapsed()),
         );
         let model = ModelStandIn::start().await?;
+        model.run_command_on(manifest::TRIGGER, manifest::COMMAND);
         say::done("model", "a stand-in that answers by rules; no key, no network", None);
+        let clock = Instant::now();
+        let docker = Docker::ensure(cache).await?;
+        docker.base_image(cache, BUSYBOX).await?;
+        let whose = if docker.is_ours() {
+            "Docker Engine, started for this"
+        } else {
+            "Docker Engine, running already"
+        };
+        say::done("containers", whose, Some(clock.elapsed()));
         let clock = Instant::now();
         let bot = synapse.register("agent", PASSWORD, false).await?;
         let base = BaseConfig {
@@ -52,7 +66,7 @@ impl Bench {
         say::begun("OpenClaw takes about ten seconds to start");
         let gateway = Gateway::start(cache, &dir.join("gateway"), &base).await?;
         say::done("gateway", &format!("OpenClaw, {}", gateway.url()), Some(clock.elapsed()));
-        let bench = Self { dir, program, synapse, gateway, bot, _model: model };
+        let bench = Self { dir, program, synapse, gateway, bot, docker, _model: model };
         bench.write_files()?;
         Ok(bench)
     }
@@ -114,7 +128,10 @@ impl Bench {
     /// Ends everything and leaves the folder.
     pub async fn stop(mut self) -> Result<(), TaskError> {
         self.gateway.stop().await?;
+        // It takes the containers along that OpenClaw made, for which the engine has to be there still.
+        drop(self.gateway);
         self.synapse.stop().await?;
+        self.docker.stop().await?;
         Ok(())
     }
 

@@ -1,7 +1,23 @@
 //! The manifest of the demonstration.
 
-/// The fractals in it, which are the aliases of their rooms too.
-pub const FRACTALS: [&str; 2] = ["gardener", "cook"];
+/// A fractal of the demonstration, and what Ana asks it.
+pub struct Scene {
+    /// Its key, which is its room's alias too.
+    pub fractal: &'static str,
+    /// What to say in its room.
+    pub question: &'static str,
+}
+
+/// The conversations.
+pub const SCENES: [Scene; 2] = [
+    Scene { fractal: "gardener", question: "Hello! Who are you, and what are you here for?" },
+    Scene { fractal: "cook", question: "What is in the larder, and on which machine are you?" },
+];
+
+/// What the stand-in model makes of a question with this word: a command in the agent's sandbox.
+pub const TRIGGER: &str = "larder";
+/// See [`TRIGGER`].
+pub const COMMAND: &str = "cat larder.txt; echo machine: $(hostname)";
 
 /// What is wanted: the part that a person would write.
 pub const WISHES: &str = "\
@@ -9,17 +25,26 @@ users:
   ana: { display_name: Ana, password: { file: secrets/ana-password } }
   ben: { display_name: Ben }
 
+sandboxes:
+  kitchen:                                  # each command runs in a container
+    image: { tag: \"fraktalia-test/busybox:latest\" }
+    workspace_access: rw
+
 fractals:
   gardener:
     name: Gardener
-    purpose: Looks after the garden plan and says what to sow this week.
+    purpose: I look after the garden plan and say what to sow this week.
     members: [ana, ben]
     auto_reply: true
   cook:
     name: Cook
-    purpose: Knows what is in the larder and makes a meal of it.
+    purpose: I know what is in the larder and make a meal of it.
     members: [ana, ben]
     auto_reply: true
+    sandbox: kitchen
+    workspace:
+      files:
+        larder.txt: { content: \"Six eggs, a pumpkin, rosemary.\\n\" }
 ";
 
 /// Where the systems are.
