@@ -103,6 +103,7 @@ pub fn about(session: &Session, planned: Option<&fraktalia_engine::Planned>) -> 
     About {
         manifest: manifest.path.display().to_string(),
         fractals: manifest.fractals.keys().cloned().collect(),
+        server: manifest.matrix.as_ref().map(|matrix| matrix.server_name.clone()),
         read: looks
             .into_iter()
             .flatten()

@@ -12,6 +12,7 @@ use crate::error::{Failure, blocked};
 use crate::exit::Exit;
 use crate::out;
 use crate::render::plan::number;
+use crate::render::runs::Purpose;
 use crate::render::{Line, Tone, plan};
 
 /// Whether a person is asked first.
@@ -80,7 +81,12 @@ async fn go_ahead(
     } else if plan.is_empty() && plan.records.is_empty() && plan.forgotten.is_empty() {
         return Ok(Exit::OK);
     }
-    let how = How { on_failure: args.on_failure.into(), format: args.format, plan: Some(&plan.clone()) };
+    let how = How {
+        on_failure: args.on_failure.into(),
+        format: args.format,
+        purpose: Purpose::Apply,
+        plan: Some(&plan.clone()),
+    };
     let (_, exit) =
         carry_out(
             app,
@@ -120,8 +126,12 @@ pub async fn resume(app: &App, args: &ResumeArgs) -> Result<Exit, Failure> {
         out::talk("Nothing to resume: no run is unfinished.\n");
         return Ok(Exit::OK);
     };
-    let how =
-        How { on_failure: args.run.on_failure.into(), format: args.run.format, plan: Some(&run.header.plan) };
+    let how = How {
+        on_failure: args.run.on_failure.into(),
+        format: args.run.format,
+        purpose: Purpose::Apply,
+        plan: Some(&run.header.plan),
+    };
     let (session, lock) = (&opened.session, &lock);
     let (ended, exit) =
         carry_out(app, &opened, how, |options| async move { session.resume(lock, &options).await }).await?;
@@ -160,7 +170,12 @@ pub async fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Failure> {
         args.yes.into(),
         &format!("Take back the run {} of {} ({what})?", run.header.run, run.header.at),
     )?;
-    let how = How { on_failure: OnFailure::Stop, format: args.format, plan: Some(&run.header.plan) };
+    let how = How {
+        on_failure: OnFailure::Stop,
+        format: args.format,
+        purpose: Purpose::TakeBack,
+        plan: Some(&run.header.plan),
+    };
     let (lock, run) = (&lock, &run);
     let (_, exit) = carry_out(app, &opened, how, |options| async move {
         if open {

@@ -2,7 +2,7 @@
 
 use fraktalia_engine::Run;
 
-use crate::app::App;
+use crate::app::{App, about};
 use crate::cli::{Format, HistoryArgs, ShowArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -33,6 +33,7 @@ pub fn history(app: &App, args: &HistoryArgs) -> Result<Exit, Failure> {
 /// Shows one run.
 pub fn show(app: &App, args: &ShowArgs) -> Result<Exit, Failure> {
     let session = app.open()?.session;
+    let about = about(&session, None);
     let run = if args.run == "last" {
         session
             .history()?
@@ -43,7 +44,7 @@ pub fn show(app: &App, args: &ShowArgs) -> Result<Exit, Failure> {
     };
     match args.format {
         Format::Json => out::json(&runs::document(&run, true))?,
-        Format::Text => out::data(&runs::show(&run, &app.out))?,
+        Format::Text => out::data(&runs::show(&run, &about, &app.out))?,
     };
     Ok(Exit::OK)
 }

@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::out;
 use crate::render::progress::{Progress, Story};
+use crate::render::runs::Purpose;
 use crate::render::{plan, runs};
 
 /// How a run is carried out.
@@ -21,6 +22,8 @@ pub struct How<'a> {
     pub on_failure: OnFailure,
     /// What is said meanwhile.
     pub format: RunFormat,
+    /// What somebody wants of it.
+    pub purpose: Purpose,
     /// What it does, as far as that is known before it starts.
     pub plan: Option<&'a Plan>,
 }
@@ -44,7 +47,7 @@ where
     listener.abort();
     let story = progress.end();
     let ended = result?;
-    out::talk(&runs::ending(&ended, &story, began.elapsed(), &app.err));
+    out::talk(&runs::ending(&ended, &story, how.purpose, began.elapsed(), &app.err));
     leftover(app, opened, &story);
     let exit = exit(&ended);
     Ok((ended, exit))

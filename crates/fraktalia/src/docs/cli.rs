@@ -82,7 +82,11 @@ fn row(arg: &Arg) -> String {
         Some(value) => name = format!("{name} {value}"),
         None => {}
     }
-    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let mut help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    // The definition of the command line leaves the last full stop out.
+    if !help.is_empty() && !help.ends_with('.') {
+        help.push('.');
+    }
     let mut extras = Vec::new();
     let values: Vec<String> =
         arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();

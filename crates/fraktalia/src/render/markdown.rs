@@ -23,7 +23,7 @@ pub fn plan(plan: &Plan, about: &About) -> String {
     let _ = writeln!(page, "### fraktalia: {}\n", headline(plan));
     let _ = writeln!(page, "Realm {}, {} at `{short}`.\n", code(&plan.realm), code(&about.manifest));
     alerts(plan, &mut page);
-    let groups = groups(plan, &about.fractals);
+    let groups = groups(plan, about);
     table(&groups, &mut page);
     details(&groups, &mut page);
     steps(plan, &mut page);

@@ -27,6 +27,8 @@ pub struct About {
     pub manifest: String,
     /// Keys of the fractals: their groups stand first.
     pub fractals: BTreeSet<String>,
+    /// Our own homeserver: its users are called by the first half of their ids.
+    pub server: Option<String>,
     /// How each system was read, in half a line: `2 changes since the last look`.
     pub read: Vec<(String, String)>,
     /// How long reading took.
@@ -37,7 +39,7 @@ pub struct About {
 pub fn text(plan: &Plan, about: &About, sources: &Sources, look: &Look) -> String {
     let mut page = String::new();
     opening(plan, about).write(look, &mut page);
-    let groups = groups(plan, &about.fractals);
+    let groups = groups(plan, about);
     let columns = Columns::of(&groups, look);
     for group in &groups {
         page.push('\n');
@@ -130,10 +132,8 @@ fn write_row(row: &Row<'_>, columns: Columns, look: &Look, page: &mut String) {
     }
     line = late(line, &row.summary);
     if let Some(remark) = &row.remark {
-        if !row.summary.is_empty() {
-            line = line.plain("  ");
-        }
-        line = line.text(Tone::Faint, remark);
+        let text = if row.summary.is_empty() { remark.clone() } else { format!("  ({remark})") };
+        line = line.text(Tone::Faint, &text);
     }
     line.write(look, page);
     if look.detail == Detail::Full {

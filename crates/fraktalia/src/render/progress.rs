@@ -16,6 +16,9 @@ use crate::cli::RunFormat;
 use crate::out;
 use live::Live;
 
+/// Steps that take less say no time.
+const WORTH_SAYING: Duration = Duration::from_millis(50);
+
 /// What is worth telling at the end of a run.
 #[derive(Debug, Default)]
 pub struct Story {
@@ -179,7 +182,7 @@ impl State {
                 let took = self.began.remove(step).map(|began| now.saturating_duration_since(began));
                 mark(Tone::Add, "✓")
                     .plain(&self.title(*step))
-                    .text(Tone::Faint, &took.map(|took| format!("  {}", seconds(took))).unwrap_or_default())
+                    .text(Tone::Faint, &took.filter(|took| *took >= WORTH_SAYING).map(|took| format!("  {}", seconds(took))).unwrap_or_default())
             }
             Event::Failed { step, why, .. } => {
                 mark(Tone::Bad, "✗").plain(&self.title(*step)).text(Tone::Faint, ": ").plain(why)
@@ -195,7 +198,7 @@ impl State {
             }
             Event::Stopping => Line::new().text(
                 Tone::Warn,
-                "Stopping: what is in flight is finished, then all is taken back. Ctrl-C again stops at once.",
+                "Stopping after what is in flight; unless that was the last of it, all is taken back. Ctrl-C again stops at once.",
             ),
             Event::RollingBack { steps, why } => Line::new()
                 .text(Tone::Warn, &format!("Taking back {}: ", super::plan::number(*steps, "step")))

@@ -99,7 +99,7 @@ pub fn history(runs: &[Run], look: &Look) -> String {
 }
 
 /// One run: what it was to do, and what became of each step.
-pub fn show(run: &Run, look: &Look) -> String {
+pub fn show(run: &Run, about: &About, look: &Look) -> String {
     let (_, word, tone) = outcome(run);
     let mut page = String::new();
     Line::new()
@@ -115,7 +115,8 @@ pub fn show(run: &Run, look: &Look) -> String {
     }
     page.push('\n');
     let brief = Look { detail: Detail::Brief, ..*look };
-    let about = About { manifest: "plan".into(), ..About::default() };
+    // What the manifest says today is not what the plan was made from.
+    let about = About { manifest: "plan".into(), ..about.clone() };
     page.push_str(&plan::text(&run.header.plan, &about, &Sources::default(), &brief));
     if !run.statuses.is_empty() {
         page.push('\n');
@@ -144,8 +145,17 @@ fn symbol(status: &Status) -> (&'static str, Tone) {
     }
 }
 
+/// What somebody wanted of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// That it is done.
+    Apply,
+    /// That it is taken back.
+    TakeBack,
+}
+
 /// How a run ended, in the words that a person needs next.
-pub fn ending(ended: &Ended, story: &Story, took: Duration, look: &Look) -> String {
+pub fn ending(ended: &Ended, story: &Story, purpose: Purpose, took: Duration, look: &Look) -> String {
     let mut page = String::new();
     for failed in &story.failures {
         Line::new()
@@ -160,13 +170,21 @@ pub fn ending(ended: &Ended, story: &Story, took: Duration, look: &Look) -> Stri
         }
     }
     match &ended.outcome {
-        Some(outcome) => closed(outcome, ended, story, took, look, &mut page),
+        Some(outcome) => closed(outcome, ended, story, purpose, took, look, &mut page),
         None => left_open(ended, look, &mut page),
     }
     page
 }
 
-fn closed(outcome: &Outcome, ended: &Ended, story: &Story, took: Duration, look: &Look, page: &mut String) {
+fn closed(
+    outcome: &Outcome,
+    ended: &Ended,
+    story: &Story,
+    purpose: Purpose,
+    took: Duration,
+    look: &Look,
+    page: &mut String,
+) {
     let mut say = |tone, head: &str, rest: &str| {
         Line::new().text(tone, head).plain(rest).write(look, page);
     };
@@ -185,7 +203,7 @@ fn closed(outcome: &Outcome, ended: &Ended, story: &Story, took: Duration, look:
             );
         }
         Outcome::RolledBack { why } => {
-            if story.failures.is_empty() {
+            if story.failures.is_empty() && purpose == Purpose::Apply {
                 say(Tone::Plain, "Stopped: ", why);
             }
             say(Tone::Own, "Taken back. ", "Everything is as it was before.");
@@ -239,7 +257,7 @@ fn left_open(ended: &Ended, look: &Look, page: &mut String) {
 mod tests {
     use super::*;
     use crate::render::progress::{Failed, Stuck};
-    use crate::render::testing::{garden, plain};
+    use crate::render::testing::{about, garden, plain};
     use fraktalia_engine::journal::Header;
     use std::collections::BTreeMap;
 
@@ -275,7 +293,11 @@ mod tests {
     #[test]
     fn a_run_shows_what_became_of_each_step() {
         let statuses = vec![Status::Undone, Status::Failed, Status::Untouched];
-        let shown = show(&run(Some(Outcome::RolledBack { why: "no".into() }), statuses), &plain(100));
+        let shown = show(
+            &run(Some(Outcome::RolledBack { why: "no".into() }), statuses),
+            &about(&["gardener", "cook"]),
+            &plain(100),
+        );
         insta::assert_snapshot!(shown);
     }
 
@@ -308,7 +330,7 @@ mod tests {
             .into_iter()
             .map(|(outcome, story)| {
                 let ended = Ended { run: "20260314-1".into(), outcome, why: None };
-                ending(&ended, &story, Duration::from_secs(12), &plain(80))
+                ending(&ended, &story, Purpose::Apply, Duration::from_secs(12), &plain(80))
             })
             .collect();
         insta::assert_snapshot!(pages.join("-----\n"));

@@ -39,6 +39,7 @@ pub fn about(fractals: &[&str]) -> About {
     About {
         manifest: "fraktalia.yaml".into(),
         fractals: fractals.iter().map(ToString::to_string).collect(),
+        server: Some("chat.home".into()),
         read: vec![
             ("matrix".into(), "2 changes since the last look".into()),
             ("openclaw".into(), String::new()),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fraktalia_model::ResourceId;
 use fraktalia_plan::{Change, FieldChange, Plan, Verb};
 
+use super::About;
 use crate::render::line::Line;
 
 /// Columns in front of a row.
@@ -64,10 +65,10 @@ impl Row<'_> {
 }
 
 /// All rows of a plan: fractals first, then the rest, each by name.
-pub fn groups<'a>(plan: &'a Plan, fractals: &BTreeSet<String>) -> Vec<Group<'a>> {
+pub fn groups<'a>(plan: &'a Plan, about: &About) -> Vec<Group<'a>> {
     let mut by_subject: BTreeMap<(bool, &str), Vec<&Change>> = BTreeMap::new();
     for change in plan.changes.iter().filter(|change| change.verb != Verb::Keep) {
-        let fractal = fractals.contains(&change.subject) || is_fractals_own(change);
+        let fractal = about.fractals.contains(&change.subject) || is_fractals_own(change);
         by_subject.entry((!fractal, &change.subject)).or_default().push(change);
     }
     // A fractal that left the manifest is known by its agent alone; its other rows belong to the same heading.
@@ -77,15 +78,29 @@ pub fn groups<'a>(plan: &'a Plan, fractals: &BTreeSet<String>) -> Vec<Group<'a>>
     for ((_, subject), changes) in by_subject {
         merged.entry((!known.contains(subject), subject)).or_default().extend(changes);
     }
-    merged
+    let groups = merged
         .into_iter()
         .map(|((other, subject), changes)| Group {
             subject,
             fractal: !other,
             mood: mood(subject, &changes),
-            rows: rows(changes),
+            rows: rows(changes, about.server.as_deref()),
         })
-        .collect()
+        .collect();
+    besides(groups)
+}
+
+/// Puts single rows that belong to no fractal under one heading: each names itself.
+fn besides(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
+    let lone = |group: &Group<'_>| !group.fractal && group.rows.len() == 1 && group.rows[0].fields.is_empty();
+    if groups.iter().filter(|group| lone(group)).count() < 2 {
+        return groups;
+    }
+    let (single, mut groups): (Vec<_>, Vec<_>) = groups.into_iter().partition(lone);
+    let mut rows: Vec<Row<'_>> = single.into_iter().flat_map(|group| group.rows).collect();
+    rows.sort_by_key(|row| kind_rank(&row.ids[0].kind));
+    groups.push(Group { subject: "besides", fractal: false, mood: None, rows });
+    groups
 }
 
 fn is_fractals_own(change: &Change) -> bool {
@@ -118,9 +133,11 @@ const ORDER: [&str; 14] = [
 ];
 
 fn rank(change: &Change) -> (usize, &ResourceId) {
-    let kind = change.id.kind.as_str();
-    let at = ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len());
-    (at, &change.id)
+    (kind_rank(&change.id.kind), &change.id)
+}
+
+fn kind_rank(kind: &str) -> usize {
+    ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
 }
 
 /// Whether a kind is only a part of another, so that many of them make one row.
@@ -128,7 +145,7 @@ fn is_part(change: &Change) -> bool {
     matches!(change.id.kind.as_str(), "member" | "file")
 }
 
-fn rows<'a>(mut changes: Vec<&'a Change>) -> Vec<Row<'a>> {
+fn rows<'a>(mut changes: Vec<&'a Change>, server: Option<&str>) -> Vec<Row<'a>> {
     changes.sort_by_key(|change| rank(change));
     let mut rows = Vec::new();
     let mut rolled: BTreeMap<(&str, &str, Verb, &str), Vec<&'a Change>> = BTreeMap::new();
@@ -147,7 +164,7 @@ fn rows<'a>(mut changes: Vec<&'a Change>) -> Vec<Row<'a>> {
         let part = whole.is_some_and(|whole| wholes.contains(whole));
         if is_part(change) && change.fields.is_empty() {
             if let Some(parts) = rolled.remove(&part_key(change)) {
-                rows.push(roll_up(&parts, part));
+                rows.push(roll_up(&parts, part, server));
             }
         } else {
             rows.push(row(change, part));
@@ -181,9 +198,9 @@ fn row(change: &Change, part: bool) -> Row<'_> {
 }
 
 /// Several parts of one thing in one row: their names, without what they share.
-fn roll_up<'a>(parts: &[&'a Change], part: bool) -> Row<'a> {
+fn roll_up<'a>(parts: &[&'a Change], part: bool, server: Option<&str>) -> Row<'a> {
     let first = parts[0];
-    let names: Vec<String> = parts.iter().map(|change| short_name(&change.id)).collect();
+    let names: Vec<String> = parts.iter().map(|change| short_name(change, server)).collect();
     let mut listed = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > LISTED {
         listed = format!("{listed} and {} more", names.len() - LISTED);
@@ -201,13 +218,13 @@ fn roll_up<'a>(parts: &[&'a Change], part: bool) -> Row<'a> {
     }
 }
 
-/// `ana` for `lab/@ana:chat.home`, `notes/A.md` for `lab/notes/A.md`.
-fn short_name(id: &ResourceId) -> String {
-    let inner = id.name.split_once('/').map_or(id.name.as_str(), |(_, inner)| inner);
-    match inner.strip_prefix('@').and_then(|user| user.split_once(':')) {
-        Some((localpart, _)) if id.kind == "member" => localpart.into(),
-        _ => inner.into(),
-    }
+/// What tells a part from its siblings: `ana` for `lab/@ana:chat.home`, `notes/A.md` for `lab/notes/A.md`. Users of
+/// other servers keep their whole id.
+fn short_name(change: &Change, server: Option<&str>) -> String {
+    let name = &change.id.name;
+    let inner = name.split_once('/').map_or(name.as_str(), |(_, inner)| inner);
+    let local = || inner.strip_prefix('@')?.strip_suffix(server?)?.strip_suffix(':');
+    local().filter(|_| change.id.kind == "member").unwrap_or(inner).into()
 }
 
 /// What people call a kind.
