@@ -179,6 +179,15 @@ fn blocked(spec: &RoomSpec, state: &RoomState) -> Option<Note> {
                 .hint("give it another key and another alias: the old one retires, a new one is made"),
         );
     }
+    if !state.entered && state.host.is_none() {
+        return Some(
+            Note::error(
+                "matrix-nobody-left",
+                format!("nobody of this homeserver is in {alias} any more, so it cannot be changed"),
+            )
+            .hint("free its alias by hand, or give the room another key: a new one is made then"),
+        );
+    }
     if spec.encrypted == Some(false) && state.encrypted {
         return Some(
             Note::error("matrix-encrypted", format!("{alias} is encrypted, which cannot be switched off"))

@@ -49,7 +49,7 @@ impl Doing<'_> {
             MatrixOp::AddAlias { room, alias } => self.client.resolve(alias).await? == Some(self.room(room)?),
             MatrixOp::FreeAlias { room, alias } => self.client.resolve(alias).await?.as_ref() != Some(room),
             MatrixOp::PurgeRoom { room } => self.client.room_state(room).await?.is_none(),
-            MatrixOp::Enter { room } => {
+            MatrixOp::Enter { room, .. } => {
                 let me = self.client.me().await?;
                 matches!(self.member(room, me).await?, Some((Membership::Joined, _)))
                     && self.has_power(room).await?

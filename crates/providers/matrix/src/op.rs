@@ -91,6 +91,8 @@ pub enum MatrixOp {
     Enter {
         /// Which.
         room: RoomId,
+        /// Whose invitation we take, where nothing else lets us in.
+        host: Option<UserId>,
     },
     /// Joins a local user.
     Join {

@@ -77,7 +77,7 @@ impl Doing<'_> {
                     self.client.delete_alias(alias).await?;
                 }
             }
-            MatrixOp::Enter { room } => self.client.enter(room).await?,
+            MatrixOp::Enter { room, host } => self.client.enter(room, host.as_ref()).await?,
             MatrixOp::PurgeRoom { room } => self.client.purge_room(room).await?,
             MatrixOp::CreateUser { .. }
             | MatrixOp::MintToken { .. }

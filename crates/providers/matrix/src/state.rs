@@ -85,6 +85,8 @@ pub struct RoomState {
     pub marked: bool,
     /// Whether our own user is in it, with the power to do everything.
     pub entered: bool,
+    /// Where it is not so: the local member with the most power, who can let us in.
+    pub host: Option<UserId>,
     /// Members and invited whom the manifest does not name, where that matters.
     pub others: BTreeSet<UserId>,
     /// Members whom we last asked for and who are in it, where the room is to go.
@@ -241,7 +243,20 @@ impl RoomView {
         let mut state = self.fields(marked);
         let joined = self.member(me).is_some_and(|member| member.membership == Membership::Joined);
         state.entered = joined && state.level(me).is_none_or(|level| level >= MARKER_LEVEL);
+        if !state.entered {
+            state.host = self.host(me, &state);
+        }
         state
+    }
+
+    fn host(&self, me: &UserId, state: &RoomState) -> Option<UserId> {
+        let (_, server) = me.0.split_once(':')?;
+        let power = |user: &UserId| state.level(user).unwrap_or(i64::MAX);
+        self.of_type("m.room.member")
+            .filter(|event| Membership::of(event) == Some(Membership::Joined))
+            .map(|event| UserId(event.state_key.clone()))
+            .filter(|user| user.0.split_once(':').is_some_and(|(_, its)| its == server))
+            .max_by_key(|user| (power(user), std::cmp::Reverse(user.clone())))
     }
 
     fn fields(&self, marked: bool) -> RoomState {
@@ -271,6 +286,7 @@ impl RoomView {
             picture_url: self.text("m.room.avatar", "url"),
             marked,
             entered: false,
+            host: None,
             others: BTreeSet::new(),
             ours: BTreeSet::new(),
         }

@@ -195,7 +195,12 @@ fn room_field(
     let event = match change.field.as_str() {
         field::ENTERED => {
             let room = state.room.clone();
-            return vec![step.quiet(MatrixOp::Enter { room }, format!("enter {alias}"))];
+            let host = state.host.clone().filter(|_| !state.creators.is_empty());
+            let title = match &host {
+                Some(host) => format!("enter {alias}, invited by {}", localpart(host)),
+                None => format!("enter {alias}"),
+            };
+            return vec![step.quiet(MatrixOp::Enter { room, host }, title)];
         }
         field::ALIAS => return move_alias(step, spec, state, work),
         field::OTHERS => return state.others.iter().map(|user| step.kick(state, user)).collect(),

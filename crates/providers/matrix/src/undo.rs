@@ -79,7 +79,7 @@ impl Doing<'_> {
                 MatrixUndo::State(now.map(|event| event.content))
             }
             MatrixOp::FreeAlias { room, .. } => MatrixUndo::Canonical(self.canonical(room).await?),
-            MatrixOp::Enter { room } => self.before_entering(room).await?,
+            MatrixOp::Enter { room, .. } => self.before_entering(room).await?,
             MatrixOp::Join { room, user }
             | MatrixOp::Invite { room, user }
             | MatrixOp::NameInRoom { room, user, .. } => {
@@ -169,7 +169,7 @@ impl Doing<'_> {
                 }
                 Ok(())
             }
-            (MatrixOp::Enter { room }, MatrixUndo::Entered { joined, levels }) => {
+            (MatrixOp::Enter { room, .. }, MatrixUndo::Entered { joined, levels }) => {
                 self.go_back_out(room, *joined, levels.as_ref()).await
             }
             (_, MatrixUndo::Member(before)) => self.restore_member(op, before.as_ref()).await,

@@ -234,11 +234,12 @@ impl World {
         let there = self.room_mut(room)?;
         let giver = local.iter().find(|one| there.is_joined(one) && there.level(one) >= 100).cloned();
         let giver = giver.ok_or_else(|| Refusal::bad("Server not in room"))?;
-        if !there.has_creator_power(user) {
-            let mut levels = there.content("m.room.power_levels", "").cloned().unwrap_or_else(|| json!({}));
-            levels["users"][user] = json!(100);
-            there.set("m.room.power_levels", "", &giver, levels);
+        if there.has_creator_power(user) {
+            return Err(Refusal::bad(format!("Creator user {user} must not appear in content.users")));
         }
+        let mut levels = there.content("m.room.power_levels", "").cloned().unwrap_or_else(|| json!({}));
+        levels["users"][user] = json!(100);
+        there.set("m.room.power_levels", "", &giver, levels);
         if !there.is_joined(user) {
             there.set("m.room.member", user, &giver, json!({"membership": "invite"}));
         }

@@ -429,20 +429,43 @@ pub async fn our_own_user_is_never_deactivated(home: Home) {
 
 pub async fn a_room_that_our_own_user_left_or_lost_power_in_is_entered_again(home: Home) {
     let ana = home.register("ana").await;
+    let old = json!({
+        "preset": "private_chat", "room_version": "10", "room_alias_name": "old",
+        "power_level_content_override": {"users": {home.admin.user_id(): 100, ana.user_id(): 100}},
+        "initial_state": [{"type": MARKER, "state_key": "", "content": {
+            "realm": "home", "resource": "matrix/room/old", "run": "before", "step": 1,
+        }}],
+    });
+    home.admin.create_room(&old).await.expect("a room of version 10");
     let mut stage = Stage::new(home);
-    stage.room("lab").members = vec![member(ana.user_id(), MemberRole::Named)];
-    stage.room("lab").power_levels.insert(UserId(ana.user_id().into()), 100);
+    for key in ["new", "old"] {
+        stage.room(key).members = vec![member(ana.user_id(), MemberRole::Named)];
+        stage.room(key).power_levels.insert(UserId(ana.user_id().into()), 100);
+    }
     stage.apply().await;
-    let room = stage.room_id("lab").await.expect("the room is there");
-    let leave = format!("/_matrix/client/v3/rooms/{}/leave", encode(&room));
+    let (new, old) = (stage.room_id("new").await.expect("new"), stage.room_id("old").await.expect("old"));
+    let leave = format!("/_matrix/client/v3/rooms/{}/leave", encode(&new));
     stage.home.admin.post(&leave, &json!({})).await.expect("we leave");
-    stage.room("lab").topic = Some("Still ours".into());
+    let levels = format!("/_matrix/client/v3/rooms/{}/state/m.room.power_levels/", encode(&old));
+    let mut content = stage.event(&old, "m.room.power_levels", "").await;
+    content["users"][stage.home.admin.user_id()] = json!(10);
+    stage.home.admin.put(&levels, &content).await.expect("we step down");
+
+    for key in ["new", "old"] {
+        stage.room(key).topic = Some("Still ours".into());
+    }
     let ended = stage.apply().await;
-    assert_eq!(stage.membership(&room, "admin").await, "join");
-    assert_eq!(stage.event(&room, "m.room.topic", "").await["topic"], "Still ours");
+    assert_eq!(stage.membership(&new, "admin").await, "join");
+    for room in [&new, &old] {
+        assert_eq!(stage.event(room, "m.room.topic", "").await["topic"], "Still ours");
+    }
     stage.roll_back(&ended.run).await;
-    let topic = ana.get(&format!("/_matrix/client/v3/rooms/{}/state/m.room.topic/", encode(&room))).await;
-    assert_eq!(topic.expect("an event")["topic"], "", "and taken back in the right order");
+    let now = ana.get(&levels).await.expect("levels");
+    assert_eq!(now["users"][stage.home.admin.user_id()], 10, "and taken back in the right order");
+
+    let leave = format!("/_matrix/client/v3/rooms/{}/leave", encode(&new));
+    ana.post(&leave, &json!({})).await.expect("and ana too");
+    assert_eq!(blockers(&stage.plan().await), ["matrix-nobody-left"]);
 }
 
 pub async fn a_person_of_another_homeserver_is_invited_and_counts_while_invited(home: Home) {
