@@ -4,7 +4,7 @@
 //! - `dialect`: the shapes that the file has had over time.
 //! - `op`, `apply`, `undo`: edits in the words of OpenClaw, done to a document and taken back.
 //! - `write`, `validate`, `gateway`: the file on disk, the program that checks it, the process that runs on it.
-//! - `system`, `diff`, `observe`, `provider`: what the planner and the engine ask of a system.
+//! - `lower`, `system`, `diff`, `observe`, `provider`: what the planner and the engine ask of a system.
 
 mod apply;
 mod dialect;
@@ -12,6 +12,7 @@ mod diff;
 mod document;
 mod error;
 mod gateway;
+mod lower;
 mod observe;
 mod op;
 mod provider;

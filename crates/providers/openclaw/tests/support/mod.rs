@@ -345,3 +345,17 @@ fn a_room(key: &str, fractal: Option<&str>) -> Room {
 pub fn both() -> [(Dialect, &'static str); 2] {
     [(Dialect::List, LIST), (Dialect::Entries, ENTRIES)]
 }
+
+/// Two fractals, one with an account of its own, a binding for direct messages, and a catch-all.
+pub async fn full(file: &str) -> World {
+    let mut world = World::new(file).with_gateway().await;
+    world.fractal("gardener").openclaw =
+        serde_json::json!({"tools": {"deny": ["browser"]}}).as_object().cloned().expect("a map");
+    world.fractal("cook").account = Account::Own;
+    world.manifest.bindings[1].account_of = Some("cook".into());
+    world.bind("felix", Peer::Direct(UserId("@ana:test".into())), None);
+    world.bind("gardener", Peer::Room("lounge".into()), None);
+    world.room("lounge", None);
+    world.section().catch_all = Some("felix".into());
+    world
+}
