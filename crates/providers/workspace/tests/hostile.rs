@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::World;
 use fraktalia_model::manifest::KeepFile;
 use fraktalia_workspace::host::{Content, Dir, Node, RelPath, Taken, purge, sha256};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 
 /// A file outside of every workspace that must never change.
 struct Victim(PathBuf);
@@ -58,6 +58,8 @@ async fn a_hard_link_in_place_of_a_file_blocks_the_plan() {
     fs::remove_file(world.path("SOUL.md")).unwrap();
     fs::hard_link(&victim.0, world.path("SOUL.md")).unwrap();
     assert!(is_blocked(&world, "workspace.odd").await);
+    let notes = world.plan().await.plan.notes;
+    assert!(notes.iter().any(|note| note.text.contains("2 names (hard links)")), "{notes:?}");
     victim.assert_untouched();
 }
 
@@ -187,30 +189,44 @@ fn a_race_for_a_file_never_reaches_what_is_outside() {
 fn a_race_for_a_directory_never_reaches_what_is_outside() {
     let temp = tempfile::tempdir().unwrap();
     let (tree, outside) = (temp.path().join("tree"), temp.path().join("outside"));
-    fs::create_dir_all(tree.join("real")).unwrap();
+    fs::create_dir_all(tree.join("notes")).unwrap();
     fs::create_dir(&outside).unwrap();
+    symlink(&outside, tree.join("link")).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let attacker = {
-        let (tree, outside, stop) = (tree.clone(), outside.clone(), Arc::clone(&stop));
+        let (tree, stop) = (tree.clone(), Arc::clone(&stop));
         std::thread::spawn(move || {
-            let link = tree.join("link");
+            // `notes` is a directory and a link out of the workspace by turns.
+            let swap = || {
+                rustix::fs::renameat_with(
+                    CWD,
+                    tree.join("notes"),
+                    CWD,
+                    tree.join("link"),
+                    RenameFlags::EXCHANGE,
+                )
+            };
             while !stop.load(Ordering::Relaxed) {
-                let _ = fs::rename(tree.join("real"), tree.join("notes"));
-                let _ = fs::rename(tree.join("notes"), tree.join("real"));
-                let _ = symlink(&outside, &link);
-                let _ = fs::rename(&link, tree.join("notes"));
-                let _ = fs::remove_file(tree.join("notes"));
+                swap().unwrap();
             }
         })
     };
     let dir = Dir::open(&tree).unwrap().unwrap();
-    for round in 0..400 {
-        let _ = dir.make_inside(&rel("notes"), 0o775, None);
-        let _ = dir.put(&rel(&format!("notes/{round}.md")), None, content(b"ours"), "run");
-        let _ = dir.remove_empty(&rel("notes"));
+    let (mut written, mut refused) = (0, 0);
+    // Until both sides of the swap were met often enough.
+    for round in 0..1_000_000 {
+        match dir.put(&rel(&format!("notes/{round}.md")), None, content(b"ours"), "run") {
+            Ok(()) => written += 1,
+            Err(_) => refused += 1,
+        }
+        let _ = dir.make_inside(&rel(&format!("notes/{round}")), 0o775, None);
+        if written > 50 && refused > 50 {
+            break;
+        }
     }
     stop.store(true, Ordering::Relaxed);
     attacker.join().unwrap();
+    assert!(written > 0 && refused > 0, "both were met: {written} and {refused}");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
