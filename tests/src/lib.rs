@@ -74,7 +74,12 @@ const FILE_ONLY: &str = r"// Written by hand; comments have to survive.
   bindings: [
     { agentId: 'felix', match: { channel: 'matrix', accountId: '*' } }, // stays last
   ],
-  channels: { matrix: { enabled: true, groupPolicy: 'open' } },
+  channels: {
+    matrix: {
+      enabled: true,
+      groupPolicy: 'open', // who is in a room may talk
+    },
+  },
 }
 ";
 

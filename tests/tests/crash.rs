@@ -6,12 +6,13 @@ use serde_json::Value;
 const WISHES: &str = "\
 users:
   ana: { display_name: Ana }
+  ben: {}
 rooms:
   lounge: { name: The lounge, members: [ana] }
 fractals:
   gardener:
     purpose: Looks after the garden plan.
-    members: [ana]
+    members: [ana, ben]
     auto_reply: true
 ";
 

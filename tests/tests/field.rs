@@ -8,10 +8,11 @@ use serde_json::json;
 const GARDENER: &str = "\
 users:
   ana: { display_name: Ana, password: { file: secrets/password } }
+  ben: {}
 fractals:
   gardener:
     purpose: Looks after the garden plan.
-    members: [ana]
+    members: [ana, ben]
     auto_reply: true
 ";
 
@@ -55,7 +56,7 @@ async fn a_later_failure_leaves_no_orphan_room_and_removes_no_file_that_was_ther
     let ran = stage.run(&["apply", "--yes"]).await.expect(20);
     assert!(ran.stderr.contains("join"), "it says what failed:\n{}", ran.stderr);
     stage.proxy.mend();
-    assert_eq!(stage.world().await, before);
+    assert_eq!(stage.world().await, before, "{}", ran.stderr);
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     assert_eq!(stage.read("workspaces/gardener/SOUL.md"), "An old soul.");
     assert_eq!(stage.read("workspaces/gardener/notes.md"), "The agent's own notes.");
@@ -67,7 +68,7 @@ async fn a_fractal_whose_name_is_used_again_finds_its_old_workspace() {
     stage.manifest(GARDENER);
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     stage.write("workspaces/gardener/memory/2026.md", "Sowed beans.");
-    stage.manifest("users: { ana: {} }\n");
+    stage.manifest("users: { ana: {}, ben: {} }\n");
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     assert_eq!(stage.read("workspaces/gardener/memory/2026.md"), "Sowed beans.");
     stage.manifest(GARDENER);
@@ -104,7 +105,7 @@ async fn removing_a_fractal_leaves_a_binding_made_by_hand() {
         "gateway/openclaw.json",
         &text.replacen("bindings: [", &format!("bindings: [\n    {by_hand}"), 1),
     );
-    stage.manifest("users: { ana: {} }\n");
+    stage.manifest("users: { ana: {}, ben: {} }\n");
     let ran = stage.run(&["apply", "--yes"]).await;
     let after = stage.read("gateway/openclaw.json");
     assert!(after.contains(by_hand), "exit {:?}\n{}\n{after}", ran.code, ran.stderr);
@@ -214,7 +215,7 @@ async fn servers_that_answer_nonsense_are_named_and_nothing_is_done() {
     let Some(stage) = Stage::set(With::FileOnly).await else { return };
     stage.manifest(GARDENER);
     let before = stage.world().await;
-    for (how, word) in [(Break::Html, "HTML"), (Break::ServerError, "500")] {
+    for (how, word) in [(Break::Html, "not Matrix"), (Break::ServerError, "500")] {
         stage.proxy.break_if(move |_, _| Some(how));
         let ran = stage.run(&["apply", "--yes"]).await.expect(11);
         assert!(ran.stderr.contains(word), "{word}:\n{}", ran.stderr);

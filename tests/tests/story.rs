@@ -34,7 +34,7 @@ fractals:
         USER.md: { content: \"Ana and Ben.\", keep: sync }
   cook:
     purpose: Knows what is in the larder.
-    members: [ana]
+    members: [ana, ben]
     account: own
     auto_reply: true
     openclaw: { tools: { deny: [browser] } }

@@ -17,7 +17,11 @@ pub fn audit(plan: &Plan) -> Vec<String> {
     edges(plan, &mut findings);
     irreversible_last(plan, &mut findings);
     coverage(plan, &mut findings);
-    late_values(plan, &mut findings);
+    if !plan.is_blocked() {
+        // What stands on something that is in the way cannot be ordered, and is not going to run.
+        unserved(plan, &mut findings);
+        late_values(plan, &mut findings);
+    }
     findings
 }
 
@@ -54,23 +58,24 @@ fn irreversible_last(plan: &Plan, findings: &mut Vec<String>) {
     }
 }
 
-/// Every step serves a change, and every change that needs an effect has one.
+/// Every step serves a change.
 fn coverage(plan: &Plan, findings: &mut Vec<String>) {
-    let changed: BTreeMap<&ResourceId, Verb> =
-        plan.changes.iter().map(|change| (&change.id, change.verb)).collect();
+    let changed: BTreeSet<&ResourceId> = plan.changes.iter().map(|change| &change.id).collect();
     let realised: BTreeSet<&ResourceId> = plan.steps.iter().flat_map(|step| &step.realises).collect();
-    for id in &realised {
-        if !changed.contains_key(id) {
+    for id in realised {
+        if !changed.contains(id) {
             findings.push(format!("a step acts on {id}, which no change names"));
         }
     }
-    if plan.is_blocked() {
-        return;
-    }
-    for (id, verb) in changed {
-        let needs_step = matches!(verb, Verb::Create | Verb::Update | Verb::Replace | Verb::Delete);
-        if needs_step && !realised.contains(id) {
-            findings.push(format!("{id} is to change, but no step does it"));
+}
+
+/// Every change that needs an effect has a step.
+fn unserved(plan: &Plan, findings: &mut Vec<String>) {
+    let realised: BTreeSet<&ResourceId> = plan.steps.iter().flat_map(|step| &step.realises).collect();
+    for change in &plan.changes {
+        let needs_step = matches!(change.verb, Verb::Create | Verb::Update | Verb::Replace | Verb::Delete);
+        if needs_step && !realised.contains(&change.id) {
+            findings.push(format!("{} is to change, but no step does it", change.id));
         }
     }
 }

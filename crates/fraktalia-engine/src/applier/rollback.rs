@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use fraktalia_model::Outputs;
 use fraktalia_plan::{Sealed, Step, StepId};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::{Applier, Direction, Frontier, Stop, chain};
 use crate::event::Event;
-use crate::journal::{JournalError, Mark};
+use crate::journal::{JournalError, Mark, Status};
 use crate::provider::StepError;
 
 /// How long to wait before each further try, when the answer to a revert got lost.
@@ -24,6 +25,22 @@ pub(crate) enum Backward {
     Incomplete,
     /// Somebody asked to stop at once.
     Stopped,
+}
+
+/// What taking back a step starts from.
+struct WayBack {
+    undo: Sealed,
+    yielded: Outputs,
+}
+
+impl WayBack {
+    fn of(status: &Status) -> Option<Self> {
+        let yielded = match status {
+            Status::Done { outputs, .. } => outputs.clone(),
+            _ => Outputs::new(),
+        };
+        Some(Self { undo: status.undo()?.clone(), yielded })
+    }
 }
 
 impl Applier<'_> {
@@ -50,8 +67,8 @@ impl Applier<'_> {
         while *asked.borrow() != Stop::Now {
             while let Some(id) = frontier.next() {
                 let index = id as usize - 1;
-                if let Some(undo) = &undos[index] {
-                    running.push(self.undo(&steps[index], undo));
+                if let Some(way_back) = &undos[index] {
+                    running.push(self.undo(&steps[index], way_back));
                 }
             }
             if running.is_empty() {
@@ -74,16 +91,16 @@ impl Applier<'_> {
     }
 
     /// Whether one step was taken back.
-    async fn undo(&self, step: &Step, undo: &Sealed) -> Result<(StepId, bool), JournalError> {
+    async fn undo(&self, step: &Step, way_back: &WayBack) -> Result<(StepId, bool), JournalError> {
         self.mark(step.id, Mark::Undoing).await?;
         let by_hand = || {
             self.around
                 .registry
                 .get(&step.system)
-                .map(|system| system.by_hand(&step.op, undo))
+                .map(|system| system.by_hand(&step.op, &way_back.undo))
                 .unwrap_or_default()
         };
-        match self.revert(step, undo).await {
+        match self.revert(step, way_back).await {
             Ok(()) => {
                 self.mark(step.id, Mark::Undone).await?;
                 self.emit(&Event::Undone { step: step.id, title: step.title.clone() });
@@ -98,19 +115,20 @@ impl Applier<'_> {
         }
     }
 
-    async fn revert(&self, step: &Step, undo: &Sealed) -> Result<(), StepError> {
+    async fn revert(&self, step: &Step, way_back: &WayBack) -> Result<(), StepError> {
         let Some(system) = self.around.registry.get(&step.system) else {
             return Err(StepError::refused(format!("{} is not in the manifest any more", step.system)));
         };
-        let known = self.known_to(step.id);
+        let mut known = self.known_to(step.id);
+        known.extend(way_back.yielded.clone());
         let cx = self.context(step.id, &known);
-        let mut answer = system.revert(&step.op, undo, &cx).await;
+        let mut answer = system.revert(&step.op, &way_back.undo, &cx).await;
         for pause in TRY_AGAIN {
             if !matches!(answer, Err(StepError::InDoubt { .. })) {
                 break;
             }
             tokio::time::sleep(pause).await;
-            answer = system.revert(&step.op, undo, &cx).await;
+            answer = system.revert(&step.op, &way_back.undo, &cx).await;
         }
         answer
     }

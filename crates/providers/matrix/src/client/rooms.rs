@@ -204,6 +204,12 @@ impl Client {
         Ok(())
     }
 
+    async fn exists(&self, room: &RoomId) -> Result<bool, MatrixError> {
+        let path = admin_path(&["v1", "rooms", &room.0]);
+        let answer: Option<Json> = self.find(Call::get(path, format!("look for {room}"))).await?;
+        Ok(answer.is_some())
+    }
+
     async fn deletion(&self, room: &RoomId) -> Result<Deletion, MatrixError> {
         #[derive(Deserialize)]
         struct Answer {
@@ -219,7 +225,9 @@ impl Client {
         let what = format!("follow the deletion of {room}");
         let answer: Option<Answer> = self.find(Call::get(path, what)).await?;
         let Some(answer) = answer else {
-            return Ok(Deletion::Done);
+            // Synapse knows nothing of a deletion that it took on a moment ago and has not begun yet: only the room
+            // itself tells whether there is nothing left to do.
+            return Ok(if self.exists(room).await? { Deletion::Running } else { Deletion::Done });
         };
         let last = answer.results.last();
         match last.map(|attempt| attempt.status.as_str()) {
