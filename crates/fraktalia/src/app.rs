@@ -31,8 +31,8 @@ pub struct Opened {
 
 impl App {
     /// For one command line.
-    pub fn new(common: Common, detail: Detail) -> Result<Self, Failure> {
-        Ok(Self { common, out: Look::of(Stream::Out, detail), err: Look::of(Stream::Err, detail) })
+    pub fn new(common: Common, detail: Detail) -> Self {
+        Self { common, out: Look::of(Stream::Out, detail), err: Look::of(Stream::Err, detail) }
     }
 
     /// How a plan is shown that is about to run: it is talk where the events are the data.

@@ -49,7 +49,7 @@ pub struct Common {
     /// The manifest.
     #[arg(short = 'f', long, global = true, value_name = "FILE", env = "FRAKTALIA_MANIFEST", default_value = "fraktalia.yaml", value_hint = ValueHint::FilePath)]
     pub manifest: PathBuf,
-    /// Where our own files live: record, journals, backups [default: $XDG_STATE_HOME/fraktalia/REALM].
+    /// Where our own files live: record, journals, backups. Default: `$XDG_STATE_HOME/fraktalia/REALM`.
     #[arg(long, global = true, value_name = "DIR", env = "FRAKTALIA_STATE", value_hint = ValueHint::DirPath)]
     pub state: Option<PathBuf>,
     /// Say more: steps, resource ids and reasons; twice also what is said to live systems.

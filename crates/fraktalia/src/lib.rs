@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
     let detail = if cli.common.verbose > 0 { Detail::Full } else { Detail::Brief };
     let look = Look::of(Stream::Err, detail);
     trace(cli.common.verbose);
-    match App::new(cli.common, detail).and_then(|app| command::run(&app, cli.command)) {
+    match command::run(&App::new(cli.common, detail), cli.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             let mut page = String::new();

@@ -25,17 +25,15 @@ pub fn visible(text: &str) -> String {
 
 /// Whether a character changes how others look without being seen itself.
 fn deceives(at: char, before: char) -> bool {
-    match at {
-        // Soft hyphen, Arabic letter mark, Mongolian vowel separator, zero-width space, direction marks.
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' => true,
-        // Line and paragraph separators, embeddings and overrides, invisible operators, isolates.
-        '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
-        // Byte order mark, interlinear annotations, tags.
-        '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
-        // Joiners build emoji and belong into many scripts, but hide within ASCII.
-        '\u{200c}' | '\u{200d}' => before.is_ascii(),
-        _ => false,
-    }
+    // Joiners build emoji and belong into many scripts, but hide within ASCII.
+    let joiner = matches!(at, '\u{200c}' | '\u{200d}') && before.is_ascii();
+    // Soft hyphen, Arabic letter mark, Mongolian vowel separator, zero-width space, direction marks.
+    let mark = matches!(at, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}');
+    // Line and paragraph separators, embeddings and overrides, invisible operators, isolates.
+    let order = matches!(at, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
+    // Byte order mark, interlinear annotations, tags.
+    let other = matches!(at, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    joiner || mark || order || other
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl<'a> Explained<'a> {
                     .write(look, &mut page);
             }
             None => {
-                Line::indented(2).plain("is not there, and nothing is planned for it").write(look, &mut page)
+                Line::indented(2).plain("is not there, and nothing is planned for it").write(look, &mut page);
             }
         }
         let owner = if self.recorded { "on our record" } else { "not on our record" };

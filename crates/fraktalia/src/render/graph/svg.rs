@@ -286,7 +286,7 @@ fn text(raw: &str) -> String {
 }
 
 /// Colours are written out for light and again for dark pages: not every viewer knows CSS variables.
-const STYLE: &str = r##"<style>
+const STYLE: &str = r#"<style>
 svg { font-family: ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
 .page { fill: #fbfaf7; }
 .box, .behind { fill: #ffffff; stroke: #d9d5cb; }
@@ -320,4 +320,4 @@ svg { font-family: ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, 
 }
 </style>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="1" refY="4" markerWidth="6" markerHeight="6" orient="auto-start-reverse"><path class="tip" d="M0 0 8 4 0 8z"/></marker></defs>
-"##;
+"#;

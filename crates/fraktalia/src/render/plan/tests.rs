@@ -83,7 +83,7 @@ fn every_verb_has_its_symbol_and_its_reason() {
 fn long_texts_are_compared_word_by_word_and_line_by_line() {
     let before = "You are patient.\nYou know soups.\nYou like stews.\nYou say little.\nYou end.\n";
     let after = "You are patient.\nYou know soups.\nYou like sauces.\nYou say little.\nYou end.\nAlways.\n";
-    let many: String = (0..40).map(|line| format!("line {line}\n")).collect();
+    let many = (0..40).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n");
     let page = |from: &str, to: &str| {
         let mut plan = empty();
         let fields = vec![field("topic", Some(from), Some(to), Cause::Manifest)];
