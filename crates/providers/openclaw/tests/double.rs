@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use fraktalia_engine::Outcome;
 use fraktalia_engine::session::Options;
-use fraktalia_model::manifest::OnRemove;
+use fraktalia_model::manifest::{OnRemove, Peer};
 use fraktalia_testkit::contract;
 use fraktalia_testkit::sim::openclaw::Mood;
 use support::{ENTRIES, LIST, World, both, full};
@@ -334,4 +334,23 @@ async fn a_configuration_of_thousands_of_agents_works() {
     world.applied().await;
     let text = world.text();
     assert!(file.lines().all(|line| text.contains(line)));
+}
+
+#[tokio::test]
+async fn a_room_of_ours_can_be_given_to_another_agent() {
+    let mut world = World::new(LIST);
+    world.room("lounge", None);
+    world.bind("mox", Peer::Room("lounge".into()), None);
+    world.applied().await;
+    world.manifest.bindings[0].agent = "felix".into();
+    assert_eq!(world.planned().await, ["create binding/felix/room/lounge", "delete binding/mox/room/lounge"]);
+    world.applied().await;
+    let lounge: Vec<String> = world
+        .text()
+        .lines()
+        .filter(|line| line.contains("!lounge:test") && line.contains("agentId"))
+        .map(Into::into)
+        .collect();
+    assert_eq!(lounge.len(), 1, "{lounge:?}");
+    assert!(lounge[0].contains("felix"), "{lounge:?}");
 }
