@@ -52,8 +52,7 @@ impl Applier<'_> {
         let (steps, mut frontier, undos) = self.with_run(|run| {
             let plan = &run.header.plan;
             let frontier = Frontier::new(&plan.steps, &plan.edges, Direction::Backward, |id| self.limit(id));
-            let undos: Vec<Option<Sealed>> =
-                run.statuses.iter().map(|status| status.undo().cloned()).collect();
+            let undos: Vec<Option<WayBack>> = run.statuses.iter().map(WayBack::of).collect();
             (plan.steps.clone(), frontier, undos)
         });
         for (step, _) in steps.iter().zip(&undos).filter(|(_, undo)| undo.is_none()) {
