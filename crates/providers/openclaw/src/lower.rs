@@ -141,6 +141,9 @@ fn bound(manifest: &Manifest, binding: &Binding) -> Resource<OpenClawSpec> {
     let (peer, shown) = match &binding.peer {
         Peer::Room(key) => {
             requires.insert(id::room(key));
+            // A room that an agent hears before its people are in it looks like a direct chat to OpenClaw.
+            let members = manifest.rooms.get(key).into_iter().flat_map(|room| &room.members);
+            requires.extend(members.map(|member| id::member(key, &member.user.0)));
             (PeerSpec::Room(Value::after(id::room(key))), shown_room(manifest, key))
         }
         Peer::Direct(user) => (PeerSpec::Direct(user.clone()), format!("direct messages of {user}")),
