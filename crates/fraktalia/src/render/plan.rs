@@ -132,7 +132,7 @@ fn write_row(row: &Row<'_>, columns: Columns, look: &Look, page: &mut String) {
     }
     line = late(line, &row.summary);
     if let Some(remark) = &row.remark {
-        let text = if row.summary.is_empty() { remark.clone() } else { format!("  ({remark})") };
+        let text = if row.summary.is_empty() { remark.clone() } else { format!(" ({remark})") };
         line = line.text(Tone::Faint, &text);
     }
     line.write(look, page);

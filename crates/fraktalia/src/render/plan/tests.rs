@@ -118,3 +118,21 @@ fn hostile_text_cannot_draw_on_the_terminal() {
     assert!(!page.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{page}");
     assert!(!page.contains("\nforged"), "{page}");
 }
+
+#[test]
+fn single_rows_share_one_heading_and_strangers_keep_their_whole_name() {
+    let mut plan = empty();
+    plan.changes = vec![
+        comes(id::user("ana"), "ana", "@ana:chat.home", "Ana"),
+        comes(id::user("ben"), "ben", "@ben:chat.home", ""),
+        turned(
+            comes(id::binding("felix", "all"), "felix", "every unbound room -> felix", "after all others"),
+            Verb::Adopt,
+            "is there and as wanted",
+        ),
+        comes(id::room("lab"), "lab", "#lab:chat.home", "invite only"),
+        comes(id::member("lab", "@ana:chat.home"), "lab", "@ana:chat.home", ""),
+        comes(id::member("lab", "@eve:else.where"), "lab", "@eve:else.where", ""),
+    ];
+    insta::assert_snapshot!(shown(&plan, &["lab"], &plain(100)));
+}
