@@ -10,7 +10,7 @@ use fraktalia_testkit::real::{Cache, Person, Version};
 
 use crate::error::TaskError;
 use crate::{install, say, test};
-use bench::Bench;
+use bench::{Bench, Shown};
 use manifest::Scene;
 
 const ANSWER_LIMIT: Duration = Duration::from_mins(3);
@@ -64,16 +64,21 @@ async fn show(bench: &Bench) -> Result<(), TaskError> {
     say::part(2, "What we want", "fraktalia.yaml, without its connection settings:");
     say::line(manifest::WISHES);
     say::part(3, "What would change", "A plan reads everything and changes nothing.");
-    bench.fraktalia(&["plan"]).await?;
-    say::part(4, "Make it so", "Applied step by step, journaled, and taken back whole if anything fails.");
-    bench.fraktalia(&["apply", "--yes"]).await?;
+    bench.fraktalia(&["plan", "--out", "first.plan"], Shown::All).await?;
+    say::part(
+        4,
+        "Make it so",
+        "Exactly this plan, step by step, journaled, and taken back whole if anything fails.\n\
+         (It shows the plan once more, which is left out here.)",
+    );
+    bench.fraktalia(&["apply", "first.plan", "--yes"], Shown::Progress).await?;
     say::part(5, "Talk to them", "Ana writes into each new room. Who answers is up to OpenClaw alone.");
     let ana = bench.ana().await?;
     for scene in manifest::SCENES {
         converse(bench, &ana, &scene).await?;
     }
     say::part(6, "Once more", "What is as it should be is left alone: no change, no write.");
-    bench.fraktalia(&["plan", "--exit-code"]).await
+    bench.fraktalia(&["plan", "--exit-code"], Shown::All).await
 }
 
 async fn converse(bench: &Bench, ana: &Person, scene: &Scene) -> Result<(), TaskError> {

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Instant;
 
 use fraktalia_testkit::real::docker::BUSYBOX;
@@ -17,6 +18,15 @@ use crate::say;
 const SERVER_NAME: &str = "chat.demo";
 const CATCH_ALL: &str = "felix";
 const PASSWORD: &str = "correct horse";
+
+/// What is to be seen of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Both streams.
+    All,
+    /// Its talk, without its data.
+    Progress,
+}
 
 /// Everything that runs.
 pub struct Bench {
@@ -106,11 +116,14 @@ impl Bench {
     }
 
     /// Runs fraktalia as one would by hand, on our terminal.
-    pub async fn fraktalia(&self, args: &[&str]) -> Result<(), TaskError> {
+    pub async fn fraktalia(&self, args: &[&str], shown: Shown) -> Result<(), TaskError> {
         let what = format!("fraktalia {}", args.join(" "));
         say::command(&what);
         let mut command = Command::new(&self.program);
         command.args(args).args(["--state", "state"]).current_dir(&self.dir).kill_on_drop(true);
+        if shown == Shown::Progress {
+            command.stdout(Stdio::null());
+        }
         let status = command.status().await.context(|| format!("start {what}"))?;
         if status.success() {
             return Ok(());

@@ -11,13 +11,13 @@ pub struct Scene {
 /// The conversations.
 pub const SCENES: [Scene; 2] = [
     Scene { fractal: "gardener", question: "Hello! Who are you, and what are you here for?" },
-    Scene { fractal: "cook", question: "What is in the larder, and on which machine are you?" },
+    Scene { fractal: "cook", question: "What is in the larder, and what is your machine called?" },
 ];
 
 /// What the stand-in model makes of a question with this word: a command in the agent's sandbox.
 pub const TRIGGER: &str = "larder";
 /// See [`TRIGGER`].
-pub const COMMAND: &str = "cat larder.txt; echo machine: $(hostname)";
+pub const COMMAND: &str = "cat larder.txt; hostname";
 
 /// What is wanted: the part that a person would write.
 pub const WISHES: &str = "\
@@ -28,6 +28,7 @@ users:
 sandboxes:
   kitchen:                                  # each command runs in a container
     image: { tag: \"fraktalia-test/busybox:latest\" }
+    mode: all
     workspace_access: rw
 
 fractals:
