@@ -19,6 +19,7 @@ use super::process::{Process, answers, free_port};
 pub const TEST_MARKER: &str = "io.fraktalia.test";
 
 const ADMIN: &str = "admin";
+const POLL: Duration = Duration::from_millis(50);
 const START_LIMIT: Duration = Duration::from_mins(3);
 /// Between our choosing a free port and Synapse's binding it, somebody else may take it.
 const TRIES: usize = 3;
@@ -81,7 +82,23 @@ impl Synapse {
             Self { cache: cache.clone(), dir, port, options, registration_secret, process, admin: nobody };
         synapse.admin = synapse.register(ADMIN, &random_hex()?, true).await?;
         synapse.mark().await?;
+        synapse.settle().await?;
         Ok(synapse)
+    }
+
+    /// Waits until a new database has all its indices. Before that, some calls end in a 500: a deactivated user
+    /// cannot be activated again, for one.
+    async fn settle(&self) -> Result<()> {
+        let start = std::time::Instant::now();
+        while start.elapsed() < START_LIMIT {
+            let status = self.admin.get("/_synapse/admin/v1/background_updates/status").await?;
+            if status["current_updates"].as_object().is_none_or(serde_json::Map::is_empty) {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let what = "Synapse to finish its background updates".to_owned();
+        Err(RealError::TimedOut { what, after: START_LIMIT, tail: String::new() })
     }
 
     /// Where its client and admin API are, without a slash at the end.
@@ -230,6 +247,7 @@ fn write_configuration(
              macaroon_secret_key: {macaroon}\n\
              form_secret: {form}\n\
              bcrypt_rounds: 4\n\
+             background_updates: {{ sleep_enabled: false }}\n\
              report_stats: false\n\
              trusted_key_servers: []\n\
              {limits}{extra}\n",
