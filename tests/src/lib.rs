@@ -232,7 +232,20 @@ impl Stage {
         rooms
     }
 
-    /// What a rollback has to bring back, in one value: rooms, active users, `openclaw.json`, files.
+    async fn with_aliases(&self, text: &str) -> String {
+        let answer =
+            self.synapse.admin().get("/_synapse/admin/v1/rooms?limit=500").await.expect("a list of rooms");
+        let rooms = answer["rooms"].as_array().cloned().unwrap_or_default();
+        rooms.iter().fold(text.to_owned(), |text, room| {
+            match (room["room_id"].as_str(), &room["canonical_alias"]) {
+                (Some(id), Value::String(alias)) => text.replace(id, alias),
+                _ => text,
+            }
+        })
+    }
+
+    /// What a rollback has to bring back, in one value: rooms, active users, `openclaw.json`, files. Room ids, which
+    /// the homeserver makes up, are replaced by aliases.
     ///
     /// # Panics
     /// When something of it cannot be read.
@@ -247,7 +260,7 @@ impl Stage {
         json!({
             "rooms": self.rooms().await,
             "users": names,
-            "openclaw": self.read("gateway/openclaw.json"),
+            "openclaw": self.with_aliases(&self.read("gateway/openclaw.json")).await,
             "files": files_below(&self.path("workspaces")),
         })
     }

@@ -98,6 +98,19 @@ enum Begun {
     No,
 }
 
+/// What a step in doubt turned out to be.
+enum Settled {
+    /// It has ended, one way or the other.
+    End(StepEnd),
+    /// It never happened.
+    Not,
+    /// A part of it happened: what is there, and what is missing.
+    Partly(String),
+}
+
+/// The doubt of a step that a crash interrupted.
+const CRASHED: &str = "the last run ended in the middle of it";
+
 /// How one step ended.
 enum StepEnd {
     Done,
@@ -195,9 +208,9 @@ impl<'a> Applier<'a> {
             };
             let known = self.known_to(step.id);
             let cx = self.context(step.id, &known);
-            let doubt = "the last run ended in the middle of it";
-            if self.settle(system, &step, &undo, &cx, doubt).await?.is_none() {
-                self.mark(step.id, Mark::Failed { why: doubt.into() }).await?;
+            // What is there in part stays begun: it goes on record as ours, and the next plan sees what it lacks.
+            if let Settled::Not = self.settle(system, &step, &undo, &cx, CRASHED).await? {
+                self.mark(step.id, Mark::Failed { why: CRASHED.into() }).await?;
             }
         }
         Ok(())
@@ -219,9 +232,7 @@ impl<'a> Applier<'a> {
         let cx = self.context(step.id, &known);
         if let Status::Begun { undo } = status {
             // A crash came between the way back and the news of its effect.
-            if let Some(end) =
-                self.settle(system, step, &undo, &cx, "the last run ended in the middle of it").await?
-            {
+            if let Settled::End(end) = self.settle(system, step, &undo, &cx, CRASHED).await? {
                 return Ok(end);
             }
             self.emit(&Event::Begun { step: step.id, title: step.title.clone() });
@@ -250,14 +261,15 @@ impl<'a> Applier<'a> {
                 let why = chain(&error);
                 self.emit(&Event::Doubt { step: step.id, why: why.clone() });
                 match self.settle(system, step, undo, cx, &why).await? {
-                    Some(end) => Ok(end),
-                    None => self.failed(step, Begun::Yes, &error).await,
+                    Settled::End(end) => Ok(end),
+                    Settled::Not => self.failed(step, Begun::Yes, &error).await,
+                    Settled::Partly(more) => Ok(self.torn(step, &format!("{why}; {more}"), None)),
                 }
             }
         }
     }
 
-    /// Finds out whether a step in doubt happened. `None`: it did not.
+    /// Finds out whether a step in doubt happened.
     async fn settle(
         &self,
         system: &dyn Executor,
@@ -265,12 +277,13 @@ impl<'a> Applier<'a> {
         undo: &Sealed,
         cx: &StepCx<'_>,
         doubt: &str,
-    ) -> Result<Option<StepEnd>, JournalError> {
+    ) -> Result<Settled, JournalError> {
         match ask_until_answered(system, step, undo, cx).await {
-            Ok(Landed::Yes(outputs)) => self.done(step, outputs).await.map(Some),
-            Ok(Landed::No) => Ok(None),
-            Ok(Landed::Torn { why }) => Ok(Some(self.torn(step, &format!("{doubt}; {why}"), None))),
-            Err(error) => Ok(Some(self.torn(
+            Ok(Landed::Yes(outputs)) => self.done(step, outputs).await.map(Settled::End),
+            Ok(Landed::No) => Ok(Settled::Not),
+            Ok(Landed::Partly { why }) => Ok(Settled::Partly(why)),
+            Ok(Landed::Torn { why }) => Ok(Settled::End(self.torn(step, &format!("{doubt}; {why}"), None))),
+            Err(error) => Ok(Settled::End(self.torn(
                 step,
                 &format!("{doubt}; and whether it happened cannot be found out: {}", chain(&error)),
                 error.hint().map(ToOwned::to_owned),

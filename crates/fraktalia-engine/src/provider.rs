@@ -66,7 +66,12 @@ pub enum Landed {
     No,
     /// It had its whole effect, and yields this.
     Yes(Outputs),
-    /// It had a part of its effect, or what is there is not ours.
+    /// It had a part of its effect, and nobody else was at it: `perform` once more completes it.
+    Partly {
+        /// What is there, and what is missing.
+        why: String,
+    },
+    /// What is there is neither what was nor what was to be, or is not ours.
     Torn {
         /// What was found.
         why: String,

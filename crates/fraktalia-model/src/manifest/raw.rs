@@ -204,7 +204,7 @@ section! {
         network: Option<Text>,
         /// Numeric user and group: `"996:1100"`.
         user: Option<Text>,
-        /// Which sessions are sandboxed.
+        /// Which sessions are sandboxed. Default: `all`.
         mode: Option<SandboxModeWord>,
         /// What the container may do with the workspace.
         workspace_access: Option<WorkspaceAccessWord>,

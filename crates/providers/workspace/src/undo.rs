@@ -149,9 +149,9 @@ fn landed_write(write: &Write, undo: &Undo) -> Result<Landed, StepError> {
     Ok(match (done.is_empty(), undone.is_empty()) {
         (_, true) => Landed::Yes(Outputs::new()),
         (true, false) => Landed::No,
-        (false, false) => {
-            Landed::Torn { why: format!("written: {}; not written: {}", done.join(", "), undone.join(", ")) }
-        }
+        (false, false) => Landed::Partly {
+            why: format!("written: {}; not written: {}", done.join(", "), undone.join(", ")),
+        },
     })
 }
 
@@ -189,6 +189,9 @@ pub fn revert(op: &Op, undo: &Undo, run: &Run) -> Result<(), StepError> {
     if let Some(dir) = Dir::open(&write.path)? {
         for (file, before) in write.files.iter().zip(&undo.files).rev() {
             revert_file(&dir, file, before, run)?;
+            if !clear_temporary(&dir, file, before, run)? {
+                run.say(format!("a file beside {} stays: somebody else's text is in it", file.path));
+            }
         }
         for made in undo.missing_inside.iter().rev() {
             if !dir.remove_empty(made)? {
@@ -218,6 +221,18 @@ pub fn revert(op: &Op, undo: &Undo, run: &Run) -> Result<(), StepError> {
         }
     }
     Ok(())
+}
+
+/// Removes what a killed write may have left beside the file. Says whether nothing is left: in the moment in which two
+/// files change names, what lies aside may be a text that somebody wrote since the plan.
+fn clear_temporary(dir: &Dir, file: &FileWrite, before: &Before, run: &Run) -> Result<bool, HostError> {
+    let Some(aside) = dir.read_temporary(&file.path, run.token())? else { return Ok(true) };
+    let ours = file.text.as_deref().is_some_and(|text| text.as_bytes().starts_with(&aside));
+    let old = matches!(before, Before::File { sha256: was, .. } if *was == sha256(&aside));
+    if ours || old {
+        dir.remove_temporary(&file.path, run.token())?;
+    }
+    Ok(ours || old)
 }
 
 fn revert_file(dir: &Dir, file: &FileWrite, before: &Before, run: &Run) -> Result<(), StepError> {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Declared, Lowering};
 use crate::manifest::finding::Mark;
 use crate::manifest::raw::{self, Text};
-use crate::manifest::{Build, Host, HostPaths, HostTls, Image, Network, Opening, Sandbox, text};
+use crate::manifest::{Build, Host, HostPaths, HostTls, Image, Network, Opening, Sandbox, SandboxMode, text};
 use crate::note::Span;
 
 /// The host that needs no declaration.
@@ -149,7 +149,8 @@ impl Lowering<'_> {
             at: self.span(key.at),
             image: raw.image.as_ref().map(|image| self.image(image)),
             user: raw.user.as_ref().map(|user| user.value.clone()),
-            mode: raw.mode.map(|word| word.0),
+            // OpenClaw's own default is none: an agent with a sandbox would run its commands on the host.
+            mode: Some(raw.mode.map_or(SandboxMode::All, |word| word.0)),
             workspace_access: raw.workspace_access.map(|word| word.0),
             read_only_root: raw.read_only_root.as_ref().map(|root| root.value),
             memory: raw.memory.as_ref().map(|memory| memory.value.clone()),

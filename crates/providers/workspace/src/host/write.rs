@@ -132,6 +132,20 @@ impl Dir {
         Ok(())
     }
 
+    /// What a killed [`Dir::put`] of this run may have left beside the file.
+    pub fn read_temporary(&self, path: &RelPath, token: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.read(&temporary(path, token))
+    }
+
+    /// Removes it.
+    pub fn remove_temporary(&self, path: &RelPath, token: &str) -> Result<(), HostError> {
+        let temporary = temporary(path, token);
+        match rustix::fs::unlinkat(self.parent_of(&temporary)?, temporary.name(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.failed("delete", &temporary, errno)),
+        }
+    }
+
     /// Sets mode and owner of the regular file that stands there.
     pub fn set_access(&self, path: &RelPath, mode: u32, owner: Option<Owner>) -> Result<(), HostError> {
         match self.open_file(path)? {
