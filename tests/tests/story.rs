@@ -60,7 +60,10 @@ async fn each_new_agent_answers_in_its_own_room_and_a_rollback_leaves_nothing() 
         ("lounge", stage.bot.user_id().to_owned(), "garden plan"),
     ] {
         let id = stage.room(room).await.expect("the room exists");
-        let answer = ana.ask(&id, &answerer, "Who are you, and what for?", LIMIT).await.expect("an answer");
+        // In a room of several agents, or of none of its own, an agent answers when it is named.
+        let question = format!("{answerer}: who are you, and what for?");
+        let answer = ana.ask(&id, &answerer, &question, LIMIT).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{room}: {error}"));
         assert!(answer.body.contains(word), "{room} answered: {}", answer.body);
     }
 
