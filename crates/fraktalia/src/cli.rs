@@ -77,6 +77,10 @@ pub enum Command {
   fraktalia apply week.plan                a saved plan; refused when anything it rests on has changed
   fraktalia apply --target matrix/room/lounge
 
+The whole plan is printed before anything happens, with --yes too: it belongs into the log of a run that nobody
+watches. Only `apply FILE --yes` keeps to a summary and what hurts, since that plan was read when it was made;
+-v prints it all the same.
+
 Ctrl-C once: what is in flight is finished, then all is taken back. Twice: it stops at once, and
 `fraktalia resume` or `fraktalia rollback` goes on from there.")]
     Apply(ApplyArgs),

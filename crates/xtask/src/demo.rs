@@ -1,8 +1,10 @@
 //! `cargo xtask demo`: the whole of fraktalia in two minutes, on real systems that nobody else uses.
 
 mod bench;
+mod folder;
 mod manifest;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fraktalia_testkit::real::install::Component;
@@ -10,13 +12,14 @@ use fraktalia_testkit::real::{Cache, Person, Version};
 
 use crate::error::TaskError;
 use crate::{install, say, test};
-use bench::{Bench, Shown};
+use bench::Bench;
 use manifest::Scene;
 
 const ANSWER_LIMIT: Duration = Duration::from_mins(3);
 
-/// Runs the demonstration from nothing to two agents that answer. `keep` leaves it running until Ctrl-C.
-pub async fn run(cache: &Cache, keep: bool) -> Result<(), TaskError> {
+/// Runs the demonstration from nothing to two agents that answer. `keep` leaves it running until Ctrl-C; the
+/// steps of its plan are drawn into `svg`.
+pub async fn run(cache: &Cache, keep: bool, svg: Option<&Path>) -> Result<(), TaskError> {
     let start = Instant::now();
     say::title("fraktalia: agents as code");
     say::faint(
@@ -24,16 +27,21 @@ pub async fn run(cache: &Cache, keep: bool) -> Result<(), TaskError> {
          fraktalia makes it so in Matrix, OpenClaw and Docker, and takes it back when you say so.",
     );
     install(cache)?;
-    let program = test::build_program()?;
+    let program = build()?;
     let bench = start_systems(cache, program).await?;
+    let mut end = "Done";
     let outcome = tokio::select! {
-        outcome = show(&bench) => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        outcome = show(&bench, svg) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            end = "Stopped";
+            Ok(())
+        }
     };
-    if outcome.is_ok() && keep {
+    if outcome.is_ok() && end == "Done" && keep {
         look_around(&bench);
         let _ = tokio::signal::ctrl_c().await;
     }
+    say::begun("ending what was started");
     if let Err(error) = outcome {
         say::faint(&format!("The logs are in {}.", bench.dir().display()));
         bench.stop().await?;
@@ -41,7 +49,7 @@ pub async fn run(cache: &Cache, keep: bool) -> Result<(), TaskError> {
     }
     bench.end().await?;
     say::title(&format!(
-        "Done in {:.0} s. Everything that was started has ended.",
+        "{end} after {:.0} s. Everything that was started has ended, and its folder is gone.",
         start.elapsed().as_secs_f64()
     ));
     Ok(())
@@ -53,32 +61,39 @@ fn install(cache: &Cache) -> Result<(), TaskError> {
     install::components(cache, &needed)
 }
 
-async fn start_systems(cache: &Cache, program: std::path::PathBuf) -> Result<Bench, TaskError> {
+fn build() -> Result<PathBuf, TaskError> {
+    say::begun("building fraktalia; the first time, this takes minutes");
+    test::build_program()
+}
+
+async fn start_systems(cache: &Cache, program: PathBuf) -> Result<Bench, TaskError> {
     say::part(1, "An installation, as you may have one", "All of it on loopback, thrown away at the end.");
     let bench = Bench::start(cache, program).await?;
     say::faint("\nOne agent so far: felix, who answers wherever nobody else does.");
     Ok(bench)
 }
 
-async fn show(bench: &Bench) -> Result<(), TaskError> {
+async fn show(bench: &Bench, svg: Option<&Path>) -> Result<(), TaskError> {
     say::part(2, "What we want", "fraktalia.yaml, without its connection settings:");
     say::line(manifest::WISHES);
     say::part(3, "What would change", "A plan reads everything and changes nothing.");
-    bench.fraktalia(&["plan", "--out", "first.plan"], Shown::All).await?;
+    bench.fraktalia(&["plan", "--out", "first.plan"]).await?;
+    if let Some(path) = svg {
+        bench.draw("first.plan", path).await?;
+    }
     say::part(
         4,
         "Make it so",
-        "Exactly this plan, step by step, journaled, and taken back whole if anything fails.\n\
-         (It shows the plan once more, which is left out here.)",
+        "Exactly this plan, step by step, journaled, and taken back whole if anything fails.",
     );
-    bench.fraktalia(&["apply", "first.plan", "--yes"], Shown::Progress).await?;
+    bench.fraktalia(&["apply", "first.plan", "--yes"]).await?;
     say::part(5, "Talk to them", "Ana writes into each new room. Who answers is up to OpenClaw alone.");
     let ana = bench.ana().await?;
     for scene in manifest::SCENES {
         converse(bench, &ana, &scene).await?;
     }
     say::part(6, "Once more", "What is as it should be is left alone: no change, no write.");
-    bench.fraktalia(&["plan", "--exit-code"], Shown::All).await
+    bench.fraktalia(&["plan", "--exit-code"]).await
 }
 
 async fn converse(bench: &Bench, ana: &Person, scene: &Scene) -> Result<(), TaskError> {
@@ -91,6 +106,9 @@ async fn converse(bench: &Bench, ana: &Person, scene: &Scene) -> Result<(), Task
     let answer = ana.ask(&room, bench.bot(), scene.question, ANSWER_LIMIT).await?;
     let called = ana.display_name_in(&room, &answer.sender).await?;
     say::said(called.as_deref().unwrap_or(&answer.sender), &answer.body);
+    if let Some(container) = bench.container_in(&answer.body) {
+        say::faint(&format!("{container} is the container that OpenClaw started for this command."));
+    }
     Ok(())
 }
 
@@ -99,8 +117,13 @@ fn look_around(bench: &Bench) {
     for (label, text) in bench.addresses() {
         say::done(label, &text, None);
     }
-    say::faint("\nTo go on with it in another terminal:");
+    say::faint("\nIn another terminal:");
     say::command(&format!("cd {}", bench.dir().display()));
-    say::command(&format!("{} status --state state", bench.program().display()));
-    say::faint("Change something in fraktalia.yaml, then `plan` and `apply` with the same --state.");
+    say::command("export FRAKTALIA_STATE=$PWD/state");
+    say::command(&format!("alias fraktalia={}", bench.program().display()));
+    say::command("fraktalia status");
+    say::faint(
+        "Or change something in fraktalia.yaml, or by hand in a room, and see what `fraktalia plan` says.\n\
+         `fraktalia rollback` takes all of it back.",
+    );
 }

@@ -8,6 +8,7 @@ mod layers;
 mod say;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,9 @@ enum Task {
         /// Leave everything running until Ctrl-C, and tell how to look around
         #[arg(long)]
         keep: bool,
+        /// Draw the steps of its plan into this file, as `docs/images/plan.svg` shows them
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// Run every test, those against the real systems included
     Test {
@@ -65,7 +69,7 @@ async fn main() -> ExitCode {
 
 async fn run(task: Task) -> Result<(), TaskError> {
     match task {
-        Task::Demo { keep } => demo::run(&Cache::locate(), keep).await,
+        Task::Demo { keep, svg } => demo::run(&Cache::locate(), keep, svg.as_deref()).await,
         Task::Test { filter } => test::run(&Cache::locate(), filter.as_deref()).await,
         Task::Install { debian } => install::run(&Cache::locate(), debian),
         Task::CheckLayers => layers::run(),

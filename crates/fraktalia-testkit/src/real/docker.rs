@@ -111,7 +111,7 @@ pub fn sandboxes_of(home: &Path) -> Vec<String> {
 }
 
 /// Removes them, as far as that goes: it is a tidying up, and nothing depends on it.
-pub(crate) fn remove_sandboxes_of(home: &Path) {
+pub fn remove_sandboxes_of(home: &Path) {
     let ids = sandboxes_of(home);
     if !ids.is_empty() {
         let mut remove = std::process::Command::new("docker");

@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::out;
 use crate::render::plan::number;
 use crate::render::runs::Purpose;
+use crate::render::look::Detail;
 use crate::render::{Line, Tone, plan};
 
 /// Whether a person is asked first.
@@ -41,6 +42,8 @@ pub async fn apply(app: &App, args: &ApplyArgs) -> Result<Exit, Failure> {
     let options = planning::options(&args.planning);
     let planned = opened.session.plan(&options, args.planning.refresh || kept.is_some()).await?;
     let about = about(&opened.session, Some(&planned));
+    // Whoever kept a plan has read it. In every other case it stands where it is agreed to, or at least in the log.
+    let known = kept.is_some() && args.yes && app.out.detail == Detail::Brief;
     let plan = match kept {
         Some(kept) => {
             opened.session.check_basis(&kept, &planned)?;
@@ -48,8 +51,8 @@ pub async fn apply(app: &App, args: &ApplyArgs) -> Result<Exit, Failure> {
         }
         None => planned.plan,
     };
-    let shown = plan::text(&plan, &about, &opened.sources, &app.look(args.run.format));
-    say(args.run.format, &shown)?;
+    let show = if known { plan::summary } else { plan::text };
+    say(args.run.format, &show(&plan, &about, &opened.sources, &app.look(args.run.format)))?;
     go_ahead(app, &opened, &lock, plan, args.yes.into(), args.run).await
 }
 

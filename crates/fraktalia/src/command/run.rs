@@ -40,7 +40,7 @@ where
 {
     let progress = Arc::new(Progress::new(app.err, how.format, how.plan));
     let (asked, stop) = watch::channel(Stop::No);
-    let listener = tokio::spawn(listen(asked));
+    let listener = tokio::spawn(listen(asked, Arc::clone(&progress)));
     let sink: Arc<dyn fraktalia_engine::EventSink> = Arc::<Progress>::clone(&progress);
     let began = Instant::now();
     let result = work(ApplyOptions { on_failure: how.on_failure, sink, stop }).await;
@@ -73,7 +73,7 @@ fn exit(ended: &Ended) -> Exit {
 
 /// Once: finish what is in flight, then take all back. Twice: stop at once. A third time ends the process; the
 /// journal stands for that as for any crash.
-async fn listen(asked: watch::Sender<Stop>) {
+async fn listen(asked: watch::Sender<Stop>, progress: Arc<Progress>) {
     for wish in [Stop::RollBack, Stop::Now] {
         if interrupted().await.is_err() {
             return;
@@ -84,6 +84,7 @@ async fn listen(asked: watch::Sender<Stop>) {
         }
     }
     if interrupted().await.is_ok() {
+        progress.end();
         std::process::exit(i32::from(Exit::UNFINISHED.code));
     }
 }

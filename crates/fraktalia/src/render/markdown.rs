@@ -97,7 +97,7 @@ fn table(groups: &[Group<'_>], page: &mut String) {
     for group in groups {
         let mood = group.mood.map(|mood| format!(" *{mood}*")).unwrap_or_default();
         let _ = writeln!(page, "| | **{}**{mood} | | |", prose(group.subject));
-        for row in &group.rows {
+        for row in group.rows.iter().filter(|row| !row.told) {
             let _ = writeln!(
                 page,
                 "| `{}` | {} | {} | {} |",

@@ -38,8 +38,11 @@ pub struct About {
 /// The whole plan as text.
 pub fn text(plan: &Plan, about: &About, sources: &Sources, look: &Look) -> String {
     let mut page = String::new();
-    opening(plan, about).write(look, &mut page);
-    let groups = groups(plan, about);
+    opening(plan, about, look.detail).write(look, &mut page);
+    let mut groups = groups(plan, about);
+    if look.detail == Detail::Brief {
+        groups.iter_mut().for_each(|group| group.rows.retain(|row| !row.told));
+    }
     let columns = Columns::of(&groups, look);
     for group in &groups {
         page.push('\n');
@@ -48,30 +51,52 @@ pub fn text(plan: &Plan, about: &About, sources: &Sources, look: &Look) -> Strin
     if look.detail == Detail::Full && !plan.steps.is_empty() {
         steps::write(plan, look, &mut page);
     }
-    closing::write(plan, look, &mut page);
-    if !plan.notes.is_empty() {
-        page.push('\n');
-        note::write_all(&plan.notes, sources, look, &mut page);
-    }
+    end(plan, sources, look, &mut page);
     page
 }
 
-/// `home  fraktalia.yaml @ 3f2a91c  read in 0.08 s (matrix: 2 changes since the last look, openclaw)`
-fn opening(plan: &Plan, about: &About) -> Line {
+/// The plan for somebody who knows it already: how much there is to do, what hurts, and the findings.
+pub fn summary(plan: &Plan, about: &About, sources: &Sources, look: &Look) -> String {
+    let mut page = String::new();
+    opening(plan, about, look.detail).write(look, &mut page);
+    end(plan, sources, look, &mut page);
+    page
+}
+
+fn end(plan: &Plan, sources: &Sources, look: &Look, page: &mut String) {
+    closing::write(plan, look, page);
+    if !plan.notes.is_empty() {
+        page.push('\n');
+        note::write_all(&plan.notes, sources, look, page);
+    }
+    if plan.is_blocked() {
+        page.push('\n');
+        closing::write_blocked(plan, look, page);
+    }
+}
+
+/// `home  fraktalia.yaml @ 3f2a91c  read in 0.08 s (docker, matrix, openclaw)`
+fn opening(plan: &Plan, about: &About, detail: Detail) -> Line {
     let short = plan.basis.manifest.get(..7).unwrap_or(&plan.basis.manifest);
     let mut line = Line::new()
         .text(Tone::Strong, &plan.realm)
         .space(2)
+        .hang()
         .plain(&about.manifest)
         .text(Tone::Faint, &format!(" @ {short}"));
     if let Some(took) = about.took {
         line = line.text(Tone::Faint, &format!("  read in {:.2} s", took.as_secs_f64()));
     }
-    let systems: Vec<String> = about
+    let mut systems: Vec<String> = about
         .read
         .iter()
-        .map(|(system, how)| if how.is_empty() { system.clone() } else { format!("{system}: {how}") })
+        .map(|(system, how)| match detail {
+            Detail::Brief => system.strip_suffix("@local").unwrap_or(system).into(),
+            Detail::Full if how.is_empty() => system.clone(),
+            Detail::Full => format!("{system}: {how}"),
+        })
         .collect();
+    systems.dedup();
     if !systems.is_empty() {
         line = line.text(Tone::Faint, &format!(" ({})", systems.join(", ")));
     }
@@ -137,6 +162,9 @@ fn write_row(row: &Row<'_>, columns: Columns, look: &Look, page: &mut String) {
     }
     line.write(look, page);
     if look.detail == Detail::Full {
+        if let Some(path) = row.path {
+            Line::indented(row.indent() + columns.symbol).text(Tone::Faint, path).write(look, page);
+        }
         for id in &row.ids {
             Line::indented(row.indent() + columns.symbol)
                 .text(Tone::Faint, &id.to_string())

@@ -1,5 +1,6 @@
 //! A run as it happens: live lines on a terminal, plain lines in a pipe, JSON lines for programs.
 
+mod echo;
 mod live;
 
 use std::collections::BTreeMap;

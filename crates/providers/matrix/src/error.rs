@@ -120,6 +120,24 @@ impl MatrixError {
         }
     }
 
+    /// Why it did not come, without what was asked.
+    fn reason(&self) -> String {
+        let text = self.to_string();
+        let asked = match self {
+            Self::Unreachable { what, .. }
+            | Self::Lost { what, .. }
+            | Self::TimedOut { what, .. }
+            | Self::Refused { what, .. }
+            | Self::Failed { what, .. }
+            | Self::NotMatrix { what, .. }
+            | Self::TooLarge { what, .. }
+            | Self::RateLimited { what, .. }
+            | Self::Misunderstood { what, .. } => what,
+            Self::Token(_) => return text,
+        };
+        text.strip_prefix(&format!("cannot {asked}: ")).unwrap_or(&text).into()
+    }
+
     /// Whether the homeserver refused with this code.
     pub fn is(&self, errcode: &str) -> bool {
         matches!(self, Self::Refused { errcode: have, .. } if have == errcode)
@@ -163,19 +181,24 @@ impl MatrixError {
     }
 }
 
+/// The title of the step says what was asked, and calls the room by its alias: only the reason is added.
 impl From<MatrixError> for StepError {
     fn from(error: MatrixError) -> Self {
         let hint = error.hint();
-        let step = if error.in_doubt() {
-            Self::in_doubt(error.to_string())
-        } else {
-            Self::refused(error.to_string())
-        };
+        let reason = error.reason();
+        let step = if error.in_doubt() { Self::in_doubt(reason) } else { Self::refused(reason) };
         let step = match hint {
             Some(hint) => step.with_hint(hint),
             None => step,
         };
-        step.because(error)
+        match error {
+            MatrixError::Unreachable { source, .. } | MatrixError::Lost { source, .. } => {
+                step.because(source)
+            }
+            MatrixError::Misunderstood { source, .. } => step.because(source),
+            MatrixError::Token(source) => step.because(source),
+            _ => step,
+        }
     }
 }
 
@@ -187,5 +210,23 @@ impl From<MatrixError> for ObserveError {
             None => observe,
         };
         observe.because(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_repeats_neither_its_title_nor_the_id_of_the_room() {
+        let error = MatrixError::Refused {
+            what: "join @ana:chat.home to !dR49x".into(),
+            status: 403,
+            errcode: code::FORBIDDEN.into(),
+            message: "You are banned".into(),
+        };
+        let step = StepError::from(error);
+        assert_eq!(step.to_string(), "the homeserver says M_FORBIDDEN (403): You are banned");
+        assert!(step.hint().is_some());
     }
 }

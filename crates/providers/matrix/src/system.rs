@@ -80,7 +80,7 @@ impl System for Matrix {
 
     fn describe(&self, spec: &MatrixSpec) -> Described {
         let (title, summary) = match spec {
-            MatrixSpec::Override => ("our own user".to_owned(), "no rate limits".to_owned()),
+            MatrixSpec::Override => ("our own user".to_owned(), "rate limits lifted".to_owned()),
             MatrixSpec::User(user) => (
                 user.user.to_string(),
                 match (&user.display_name, user.bot) {
@@ -107,7 +107,7 @@ impl System for Matrix {
 
     fn describe_seen(&self, id: &ResourceId, have: &MatrixState) -> Described {
         let (title, summary) = match have {
-            MatrixState::Override => ("our own user".to_owned(), "no rate limits".to_owned()),
+            MatrixState::Override => ("our own user".to_owned(), "rate limits lifted".to_owned()),
             MatrixState::User(user) => (user.user.to_string(), String::new()),
             MatrixState::Token(token) => (token.user.to_string(), "access token".into()),
             MatrixState::Room(room) => {

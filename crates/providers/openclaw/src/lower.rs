@@ -205,7 +205,7 @@ fn catch_all(manifest: &Manifest, openclaw: &manifest::OpenClaw, agent: &str) ->
         agent: agent.into(),
         account: None,
         peer: PeerSpec::CatchAll,
-        shown: "every unbound room".into(),
+        shown: "all other rooms".into(),
     };
     let known = manifest.fractals.contains_key(agent);
     Resource {

@@ -1,16 +1,15 @@
 //! The systems of the demonstration, in a folder of their own.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Instant;
 
-use fraktalia_testkit::real::docker::BUSYBOX;
+use fraktalia_testkit::real::docker::{self, BUSYBOX, docker};
 use fraktalia_testkit::real::{
     BaseConfig, Cache, Docker, Gateway, ModelStandIn, Person, Synapse, SynapseOptions,
 };
 use tokio::process::Command;
 
+use super::folder::{Folder, make_folder, write};
 use super::manifest::{self, Addresses};
 use crate::error::{Context as _, TaskError};
 use crate::say;
@@ -18,72 +17,43 @@ use crate::say;
 const SERVER_NAME: &str = "chat.demo";
 const CATCH_ALL: &str = "felix";
 const PASSWORD: &str = "correct horse";
-
-/// What is to be seen of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// Both streams.
-    All,
-    /// Its talk, without its data.
-    Progress,
-}
+/// Characters of a container's id that Docker makes its host name.
+const SHORT_ID: usize = 12;
 
 /// Everything that runs.
 pub struct Bench {
-    dir: PathBuf,
+    folder: Folder,
     program: PathBuf,
     synapse: Synapse,
     gateway: Gateway,
     bot: Person,
-    docker: Docker,
+    containers: Containers,
     /// Answers as long as it lives.
     _model: ModelStandIn,
 }
 
 impl Bench {
-    /// Starts homeserver, model and gateway, and writes the manifest.
+    /// Starts homeserver, model, containers and gateway, what can at the same time, and writes the manifest.
     pub async fn start(cache: &Cache, program: PathBuf) -> Result<Self, TaskError> {
-        let dir = cache.root().join("demo").join(std::process::id().to_string());
-        make_folder(&dir)?;
-        let clock = Instant::now();
-        let options = SynapseOptions { server_name: SERVER_NAME.to_owned(), ..SynapseOptions::default() };
-        let synapse = Synapse::start_with(cache, &dir.join("synapse"), options).await?;
-        say::done(
-            "homeserver",
-            &format!("Synapse, {SERVER_NAME}, {}", synapse.base_url()),
-            Some(clock.elapsed()),
-        );
+        let folder = Folder::new(&cache.root().join("demo"))?;
         let model = ModelStandIn::start().await?;
         model.run_command_on(manifest::TRIGGER, manifest::COMMAND);
         say::done("model", "a stand-in that answers by rules; no key, no network", None);
-        let clock = Instant::now();
-        let docker = Docker::ensure(cache).await?;
-        docker.base_image(cache, BUSYBOX).await?;
-        let whose = if docker.is_ours() {
-            "Docker Engine, started for this"
-        } else {
-            "Docker Engine, running already"
+        let chat = async {
+            let synapse = start_synapse(cache, folder.path()).await?;
+            let bot = synapse.register("agent", PASSWORD, false).await?;
+            let gateway = start_gateway(cache, folder.path(), &synapse, &bot, &model).await?;
+            Ok::<_, TaskError>((synapse, bot, gateway))
         };
-        say::done("containers", whose, Some(clock.elapsed()));
-        let clock = Instant::now();
-        let bot = synapse.register("agent", PASSWORD, false).await?;
-        let base = BaseConfig {
-            model_base_url: model.base_url().to_owned(),
-            homeserver: synapse.base_url(),
-            bot: bot.clone(),
-            catch_all: CATCH_ALL.to_owned(),
-        };
-        say::begun("OpenClaw takes about ten seconds to start");
-        let gateway = Gateway::start(cache, &dir.join("gateway"), &base).await?;
-        say::done("gateway", &format!("OpenClaw, {}", gateway.url()), Some(clock.elapsed()));
-        let bench = Self { dir, program, synapse, gateway, bot, docker, _model: model };
+        let ((synapse, bot, gateway), containers) = tokio::try_join!(chat, Containers::start(cache))?;
+        let bench = Self { folder, program, synapse, gateway, bot, containers, _model: model };
         bench.write_files()?;
         Ok(bench)
     }
 
     /// The folder of the demonstration.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.folder.path()
     }
 
     /// The program.
@@ -116,40 +86,61 @@ impl Bench {
     }
 
     /// Runs fraktalia as one would by hand, on our terminal.
-    pub async fn fraktalia(&self, args: &[&str], shown: Shown) -> Result<(), TaskError> {
+    pub async fn fraktalia(&self, args: &[&str]) -> Result<(), TaskError> {
         let what = format!("fraktalia {}", args.join(" "));
         say::command(&what);
-        let mut command = Command::new(&self.program);
-        command.args(args).args(["--state", "state"]).current_dir(&self.dir).kill_on_drop(true);
-        if shown == Shown::Progress {
-            command.stdout(Stdio::null());
-        }
-        let status = command.status().await.context(|| format!("start {what}"))?;
+        let status = self.command(args).status().await.context(|| format!("start {what}"))?;
         if status.success() {
             return Ok(());
         }
         Err(TaskError::Ended { what, status: status.to_string() })
     }
 
-    /// Ends everything and removes the folder.
-    pub async fn end(self) -> Result<(), TaskError> {
-        let dir = self.dir.clone();
-        self.stop().await?;
-        std::fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()))
+    /// Draws the steps of a kept plan into `file`.
+    pub async fn draw(&self, plan: &str, file: &Path) -> Result<(), TaskError> {
+        let what = || "fraktalia graph".to_owned();
+        let output = self.command(&["graph", "--plan", plan]).output().await.context(what)?;
+        if !output.status.success() {
+            return Err(TaskError::Ended { what: what(), status: output.status.to_string() });
+        }
+        std::fs::write(file, output.stdout).context(|| format!("write {}", file.display()))
     }
 
-    /// Ends everything and leaves the folder.
-    pub async fn stop(mut self) -> Result<(), TaskError> {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(args).env("FRAKTALIA_STATE", "state").current_dir(self.dir()).kill_on_drop(true);
+        command
+    }
+
+    /// The short id in `text` of a container that the gateway made, if there is one.
+    pub fn container_in(&self, text: &str) -> Option<String> {
+        let ids = docker::sandboxes_of(self.gateway.openclaw().home());
+        let short = ids.iter().filter_map(|id| id.get(..SHORT_ID));
+        short.filter(|id| text.contains(id)).map(str::to_owned).next()
+    }
+
+    /// Ends everything and removes the folder.
+    pub async fn end(self) -> Result<(), TaskError> {
+        let folder = self.close().await?;
+        folder.remove()
+    }
+
+    /// Ends everything and leaves the folder, until the next demonstration tidies up.
+    pub async fn stop(self) -> Result<(), TaskError> {
+        self.close().await.map(drop)
+    }
+
+    async fn close(mut self) -> Result<Folder, TaskError> {
         self.gateway.stop().await?;
         // It takes the containers along that OpenClaw made, for which the engine has to be there still.
         drop(self.gateway);
         self.synapse.stop().await?;
-        self.docker.stop().await?;
-        Ok(())
+        self.containers.stop().await?;
+        Ok(self.folder)
     }
 
     fn write_files(&self) -> Result<(), TaskError> {
-        let secrets = self.dir.join("secrets");
+        let secrets = self.dir().join("secrets");
         make_folder(&secrets)?;
         for (name, text) in [
             ("matrix-admin-token", self.synapse.admin_token()),
@@ -165,19 +156,61 @@ impl Bench {
             gateway: &self.gateway.url(),
             catch_all: CATCH_ALL,
         };
-        write(&self.dir.join("fraktalia.yaml"), &manifest::text(&addresses))
+        write(&self.dir().join("fraktalia.yaml"), &manifest::text(&addresses))
     }
 }
 
-/// A folder that only we may look into: it holds tokens.
-fn make_folder(path: &Path) -> Result<(), TaskError> {
-    std::fs::create_dir_all(path).context(|| format!("create {}", path.display()))?;
-    let mode = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(path, mode).context(|| format!("close {} to others", path.display()))
+async fn start_synapse(cache: &Cache, dir: &Path) -> Result<Synapse, TaskError> {
+    let clock = Instant::now();
+    let options = SynapseOptions { server_name: SERVER_NAME.to_owned(), ..SynapseOptions::default() };
+    let synapse = Synapse::start_with(cache, &dir.join("synapse"), options).await?;
+    let what = format!("Synapse, {SERVER_NAME}, {}", synapse.base_url());
+    say::done("homeserver", &what, Some(clock.elapsed()));
+    Ok(synapse)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), TaskError> {
-    std::fs::write(path, text).context(|| format!("write {}", path.display()))?;
-    let mode = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(path, mode).context(|| format!("close {} to others", path.display()))
+async fn start_gateway(
+    cache: &Cache,
+    dir: &Path,
+    synapse: &Synapse,
+    bot: &Person,
+    model: &ModelStandIn,
+) -> Result<Gateway, TaskError> {
+    let clock = Instant::now();
+    let base = BaseConfig {
+        model_base_url: model.base_url().to_owned(),
+        homeserver: synapse.base_url(),
+        bot: bot.clone(),
+        catch_all: CATCH_ALL.to_owned(),
+    };
+    say::begun("OpenClaw takes about ten seconds to start");
+    let gateway = Gateway::start(cache, &dir.join("gateway"), &base).await?;
+    say::done("gateway", &format!("OpenClaw, {}", gateway.url()), Some(clock.elapsed()));
+    Ok(gateway)
+}
+
+/// The engine, and whether the image of the sandbox is here only because of us.
+struct Containers {
+    docker: Docker,
+    imported: bool,
+}
+
+impl Containers {
+    async fn start(cache: &Cache) -> Result<Self, TaskError> {
+        let clock = Instant::now();
+        let docker = Docker::ensure(cache).await?;
+        let imported = self::docker(&["image", "inspect", BUSYBOX]).await.is_err();
+        docker.base_image(cache, BUSYBOX).await?;
+        let whose = if docker.is_ours() { "started for this" } else { "running already" };
+        say::done("containers", &format!("Docker Engine, {whose}"), Some(clock.elapsed()));
+        Ok(Self { docker, imported })
+    }
+
+    async fn stop(self) -> Result<(), TaskError> {
+        if self.imported {
+            // Not by force: another demonstration may have a container of it, and then it stays.
+            let _ = docker(&["image", "rm", BUSYBOX]).await;
+        }
+        Ok(self.docker.stop().await?)
+    }
 }

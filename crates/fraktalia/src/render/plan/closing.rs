@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fraktalia_model::Severity;
 use fraktalia_plan::{Impact, Plan, Verb};
 
+use super::group::Wholes;
 use crate::render::line::Line;
-use crate::render::look::{Look, Tone};
+use crate::render::look::{Detail, Look, Tone};
 
 /// `11 agents, 14 bindings, 3 rooms`; `None` when there is nothing else.
 pub fn left_alone(plan: &Plan) -> Option<String> {
@@ -32,9 +34,11 @@ pub fn counts(plan: &Plan) -> Option<String> {
         (Verb::Forget, "let go"),
         (Verb::Delete, "remove"),
     ];
+    let whole = Wholes::new(&plan.changes);
+    let count = |verb| plan.changes.iter().filter(|change| change.verb == verb && !whole.tell(change)).count();
     let counted: Vec<String> = words
         .iter()
-        .map(|(verb, word)| (plan.count(*verb), word))
+        .map(|(verb, word)| (count(*verb), word))
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} to {word}"))
         .collect();
@@ -83,48 +87,50 @@ pub fn write(plan: &Plan, look: &Look, page: &mut String) {
     page.push('\n');
     match counts(plan) {
         Some(counts) => Line::new().text(Tone::Strong, &format!("{counts}.")).write(look, page),
-        None if plan.is_blocked() => Line::new()
-            .text(Tone::Bad, "Blocked. ")
-            .plain("Nothing is applied while an error stands.")
-            .write(look, page),
+        None if plan.is_blocked() => Line::new().text(Tone::Bad, "Blocked.").write(look, page),
         None => Line::new()
             .text(Tone::Add, "Nothing to do. ")
             .plain("Everything is as the manifest says.")
             .write(look, page),
     }
     let impacts = impacts(plan);
-    list("Disruptive", "!", Tone::Warn, &impacts.disruptive, look, page);
-    list("Irreversible", "!!", Tone::Bad, &impacts.irreversible, look, page);
+    list("!", Tone::Warn, "", &impacts.disruptive, look, page);
+    list("!!", Tone::Bad, "cannot be taken back: ", &impacts.irreversible, look, page);
     if let Some(left) = left_alone(plan) {
         Line::new().text(Tone::Faint, &format!("Not ours, left alone: {left}.")).write(look, page);
     }
-    if plan.is_blocked() && counts(plan).is_some() {
-        Line::new()
-            .text(Tone::Bad, "Blocked: ")
-            .plain("nothing of this is applied while an error stands.")
-            .write(look, page);
-    }
 }
 
+/// The last words of a plan that cannot be applied: where things stand, and how to go on.
+pub fn write_blocked(plan: &Plan, look: &Look, page: &mut String) {
+    let errors = plan.notes.iter().filter(|note| note.severity == Severity::Error).count();
+    let what = if errors == 1 { "the error above is".into() } else { format!("the {errors} errors above are") };
+    Line::new()
+        .text(Tone::Bad, "Blocked: ")
+        .hang()
+        .plain(&format!("nothing was changed, and nothing of this is applied until {what} settled. Then plan again."))
+        .write(look, page);
+}
+
+/// What somebody notices. What it comes from is said where several steps, or all of the details, are behind it.
 fn list(
-    heading: &str,
     symbol: &str,
     tone: Tone,
+    about: &str,
     effects: &BTreeMap<&str, Vec<&str>>,
     look: &Look,
     page: &mut String,
 ) {
-    if effects.is_empty() {
-        return;
-    }
-    Line::new().text(tone, heading).write(look, page);
     for (what, titles) in effects {
-        let mut line = Line::indented(2).text(tone, symbol).space(1).hang();
+        let mut line =
+            Line::new().text(tone, symbol).space(1).hang().text(tone, about).plain(what);
         line = match titles.as_slice() {
-            [title] => line.plain(title),
-            [first, rest @ ..] => line.plain(first).plain(&format!(" and {} more", rest.len())),
-            [] => line,
+            [first, rest @ ..] if !rest.is_empty() => {
+                line.text(Tone::Faint, &format!(" ({first} and {} more)", rest.len()))
+            }
+            [title] if look.detail == Detail::Full => line.text(Tone::Faint, &format!(" ({title})")),
+            _ => line,
         };
-        line.text(Tone::Faint, ": ").plain(what).write(look, page);
+        line.write(look, page);
     }
 }

@@ -45,6 +45,10 @@ pub struct Row<'a> {
     pub ids: Vec<&'a ResourceId>,
     /// Whether it is a part of the row above.
     pub part: bool,
+    /// Whether the row above says as much already: a new room names its members, a new workspace counts its files.
+    pub told: bool,
+    /// Where it is, where its title is a name.
+    pub path: Option<&'a str>,
 }
 
 impl Row<'_> {
@@ -87,11 +91,11 @@ pub fn groups<'a>(plan: &'a Plan, about: &About) -> Vec<Group<'a>> {
             rows: rows(changes, about.server.as_deref()),
         })
         .collect();
-    besides(groups)
+    shared(groups)
 }
 
 /// Puts single rows that belong to no fractal under one heading: each names itself.
-fn besides(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
+fn shared(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
     let lone = |group: &Group<'_>| !group.fractal && group.rows.len() == 1 && group.rows[0].fields.is_empty();
     if groups.iter().filter(|group| lone(group)).count() < 2 {
         return groups;
@@ -99,7 +103,7 @@ fn besides(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
     let (single, mut groups): (Vec<_>, Vec<_>) = groups.into_iter().partition(lone);
     let mut rows: Vec<Row<'_>> = single.into_iter().flat_map(|group| group.rows).collect();
     rows.sort_by_key(|row| kind_rank(&row.ids[0].kind));
-    groups.push(Group { subject: "besides", fractal: false, mood: None, rows });
+    groups.push(Group { subject: "shared", fractal: false, mood: None, rows });
     groups
 }
 
@@ -145,8 +149,39 @@ fn is_part(change: &Change) -> bool {
     matches!(change.id.kind.as_str(), "member" | "file")
 }
 
+/// The kind of thing that a part belongs to.
+fn whole(kind: &str) -> Option<&'static str> {
+    match kind {
+        "member" => Some("room"),
+        "file" => Some("tree"),
+        _ => None,
+    }
+}
+
+fn holder(id: &ResourceId) -> &str {
+    id.name.split('/').next().unwrap_or_default()
+}
+
+/// What comes as a whole: a part that comes with it is not told, nor counted, once more.
+pub struct Wholes<'a>(BTreeSet<(&'a str, &'a str)>);
+
+impl<'a> Wholes<'a> {
+    /// The rooms and workspaces that these changes create.
+    pub fn new(changes: impl IntoIterator<Item = &'a Change>) -> Self {
+        let new = changes.into_iter().filter(|change| change.verb == Verb::Create);
+        Self(new.map(|change| (change.id.kind.as_str(), change.id.name.as_str())).collect())
+    }
+
+    /// Whether this is such a part.
+    pub fn tell(&self, change: &Change) -> bool {
+        let comes = change.verb == Verb::Create && change.fields.is_empty();
+        comes && whole(&change.id.kind).is_some_and(|whole| self.0.contains(&(whole, holder(&change.id))))
+    }
+}
+
 fn rows<'a>(mut changes: Vec<&'a Change>, server: Option<&str>) -> Vec<Row<'a>> {
     changes.sort_by_key(|change| rank(change));
+    let new = Wholes::new(changes.iter().copied());
     let mut rows = Vec::new();
     let mut rolled: BTreeMap<(&str, &str, Verb, &str), Vec<&'a Change>> = BTreeMap::new();
     for change in &changes {
@@ -156,15 +191,11 @@ fn rows<'a>(mut changes: Vec<&'a Change>, server: Option<&str>) -> Vec<Row<'a>> 
     }
     let wholes: BTreeSet<&str> = changes.iter().map(|change| change.id.kind.as_str()).collect();
     for change in changes {
-        let whole = match change.id.kind.as_str() {
-            "member" => Some("room"),
-            "file" => Some("tree"),
-            _ => None,
-        };
-        let part = whole.is_some_and(|whole| wholes.contains(whole));
+        let part = whole(&change.id.kind).is_some_and(|whole| wholes.contains(whole));
         if is_part(change) && change.fields.is_empty() {
             if let Some(parts) = rolled.remove(&part_key(change)) {
-                rows.push(roll_up(&parts, part, server));
+                let told = new.tell(change);
+                rows.push(Row { told, ..roll_up(&parts, part, server) });
             }
         } else {
             rows.push(row(change, part));
@@ -174,26 +205,29 @@ fn rows<'a>(mut changes: Vec<&'a Change>, server: Option<&str>) -> Vec<Row<'a>> 
 }
 
 fn part_key(change: &Change) -> (&str, &str, Verb, &str) {
-    let holder = change.id.name.split('/').next().unwrap_or_default();
-    (change.id.kind.as_str(), holder, change.verb, change.why.as_str())
+    (change.id.kind.as_str(), holder(&change.id), change.verb, change.why.as_str())
 }
 
 fn row(change: &Change, part: bool) -> Row<'_> {
-    let shows_summary = !matches!(change.verb, Verb::Update | Verb::Replace);
+    let shows_summary = !matches!(change.verb, Verb::Update | Verb::Replace | Verb::Adopt);
     let mut summary = if shows_summary { change.summary.clone() } else { String::new() };
     if let Some(host) = remote_host(&change.id) {
         let separator = if summary.is_empty() { "" } else { "; " };
         summary = format!("{summary}{separator}on {host}");
     }
+    // Where all workspaces lie is always the same; whose it is tells them apart.
+    let path = (change.id.kind == "tree").then_some(change.title.as_str());
     Row {
         verb: change.verb,
         label: label(&change.id.kind).into(),
-        title: change.title.clone(),
+        title: path.map_or(change.title.as_str(), |_| &change.id.name).into(),
         summary,
         remark: remark(change),
         fields: &change.fields,
         ids: vec![&change.id],
         part,
+        told: false,
+        path,
     }
 }
 
@@ -215,6 +249,8 @@ fn roll_up<'a>(parts: &[&'a Change], part: bool, server: Option<&str>) -> Row<'a
         fields: &[],
         ids: parts.iter().map(|change| &change.id).collect(),
         part,
+        told: false,
+        path: None,
     }
 }
 
@@ -231,6 +267,9 @@ fn short_name(change: &Change, server: Option<&str>) -> String {
 pub fn label(kind: &str) -> &str {
     match kind {
         "tree" => "workspace",
+        // OpenClaw's word for how it behaves in a room.
+        "group" => "replies",
+        "override" => "limits",
         other => other,
     }
 }
@@ -255,7 +294,7 @@ fn remark(change: &Change) -> Option<String> {
             first.text().into()
         }
         Verb::Replace => format!("made anew: {}", change.why),
-        Verb::Adopt => "is there and as wanted; ours from now on".into(),
+        Verb::Adopt => "there already, as wanted; ours from now on".into(),
         Verb::Forget => format!("{}; stays, and is no longer ours", change.why),
         Verb::Delete => change.why.clone(),
     };

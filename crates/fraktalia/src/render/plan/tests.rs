@@ -126,7 +126,7 @@ fn single_rows_share_one_heading_and_strangers_keep_their_whole_name() {
         comes(id::user("ana"), "ana", "@ana:chat.home", "Ana"),
         comes(id::user("ben"), "ben", "@ben:chat.home", ""),
         turned(
-            comes(id::binding("felix", "all"), "felix", "every unbound room -> felix", "after all others"),
+            comes(id::binding("felix", "all"), "felix", "all other rooms -> felix", "after all others"),
             Verb::Adopt,
             "is there and as wanted",
         ),

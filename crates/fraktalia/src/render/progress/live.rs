@@ -7,6 +7,7 @@ use fraktalia_engine::Event;
 use fraktalia_plan::StepId;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::echo::Echo;
 use crate::render::escape::visible;
 use crate::render::line::shortened;
 use crate::render::look::Look;
@@ -22,6 +23,7 @@ pub struct Live {
     lines: MultiProgress,
     bar: ProgressBar,
     running: BTreeMap<StepId, (ProgressBar, String)>,
+    echo: Echo,
 }
 
 impl Live {
@@ -30,7 +32,7 @@ impl Live {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
         let bar = lines.add(ProgressBar::new(0));
         bar.set_style(style(&look, "  {bar:24.cyan/dim} {pos} of {len}", "  {bar:24} {pos} of {len}"));
-        Self { look, lines, bar, running: BTreeMap::new() }
+        Self { look, lines, bar, running: BTreeMap::new(), echo: Echo::without_controls() }
     }
 
     /// Shows an event; `text` is what it adds to the lines that stay.
@@ -88,6 +90,7 @@ impl Live {
         for step in self.running.keys().copied().collect::<Vec<_>>() {
             self.end(step);
         }
+        self.echo.restore();
         self.bar.finish_and_clear();
         let _ = self.lines.clear();
     }
