@@ -40,6 +40,8 @@ impl Default for DiskFiles {
 
 impl Files for DiskFiles {
     fn absolute(&self, path: &Path) -> Result<PathBuf, FileError> {
+        // The parent of a plain `fraktalia.yaml` is the empty path.
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let absolute = std::path::absolute(path).map_err(|error| unreadable(&error))?;
         Ok(normal(&absolute))
     }
@@ -130,6 +132,12 @@ mod tests {
         let manifest = load(&path).manifest.unwrap();
         assert_eq!(manifest.networks.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(manifest.base, normal(dir.path()));
+    }
+
+    #[test]
+    fn the_folder_of_a_manifest_that_is_named_without_one_is_the_working_directory() {
+        let here = DiskFiles::new().absolute(Path::new("fraktalia.yaml").parent().unwrap()).unwrap();
+        assert_eq!(here, normal(&std::env::current_dir().unwrap()));
     }
 
     #[test]

@@ -75,6 +75,12 @@ fn edges(drafts: &[StepDraft<Sealed>], needs: &BTreeMap<ResourceId, Needs>) -> B
         for (other, why) in outputs.chain(requires).chain(teardown) {
             for &from in by_resource.get(other).into_iter().flatten() {
                 for &to in steps {
+                    // What stands on a resource needs it to be there, not to be past the point of no return: the
+                    // encryption of a room that exists comes after everything that can be taken back.
+                    let last = drafts[from].impact.is_irreversible() && !drafts[to].impact.is_irreversible();
+                    if last && matches!(why, Why::Requires(_)) {
+                        continue;
+                    }
                     add(from, to, why.clone());
                 }
             }
@@ -162,4 +168,31 @@ pub fn waves(steps: &[Step], edges: &[Edge]) -> Vec<Vec<StepId>> {
         waves[at].push(id);
     }
     waves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Impact;
+    use fraktalia_model::SystemId;
+
+    fn draft(id: &str, impact: Impact) -> StepDraft<Sealed> {
+        let op = Sealed { system: SystemId::matrix(), format: 1, body: serde_json::Value::Null };
+        StepDraft { realises: vec![id.parse().unwrap()], op, impact, title: id.to_owned() }
+    }
+
+    #[test]
+    fn what_stands_on_a_resource_does_not_wait_for_its_irreversible_step() {
+        let (room, member) = ("matrix/room/lab", "matrix/member/lab.ana");
+        let drafts = vec![
+            draft(room, Impact::Quiet),
+            draft(room, Impact::Irreversible("encrypted for ever".into())),
+            draft(member, Impact::Quiet),
+        ];
+        let needs = Needs { requires: BTreeSet::from([room.parse().unwrap()]), ..Needs::default() };
+        let (steps, edges) = order(drafts, &BTreeMap::from([(member.parse().unwrap(), needs)])).unwrap();
+        assert!(steps[2].impact.is_irreversible(), "it comes last");
+        let pairs: Vec<_> = edges.iter().map(|edge| (edge.from, edge.to)).collect();
+        assert_eq!(pairs, [(1, 2), (1, 3)]);
+    }
 }

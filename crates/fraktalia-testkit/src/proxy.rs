@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// Larger bodies do not occur in tests.
@@ -22,6 +23,8 @@ pub enum Break {
     Lost,
     /// No answer ever comes.
     Hang,
+    /// It waits until [`Proxy::mend`], and is done then.
+    Hold,
     /// 500 with a Matrix error.
     ServerError,
     /// 200 with a page of HTML, as a misdirected reverse proxy gives it.
@@ -41,6 +44,8 @@ struct Shared {
     upstream: String,
     client: reqwest::Client,
     inside: Arc<Mutex<Inside>>,
+    called: Arc<Notify>,
+    mended: Arc<Notify>,
 }
 
 /// A running proxy. Dropping it closes the door.
@@ -59,7 +64,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let client = reqwest::Client::builder().build().map_err(std::io::Error::other)?;
-        let shared = Shared { upstream: upstream.into(), client, inside: Arc::default() };
+        let shared = Shared {
+            upstream: upstream.into(),
+            client,
+            inside: Arc::default(),
+            called: Arc::default(),
+            mended: Arc::default(),
+        };
         let router = Router::new().fallback(pass).with_state(shared.clone());
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
         Ok(Self { url, shared, server })
@@ -87,6 +98,18 @@ impl Proxy {
     /// Lets everything pass again.
     pub fn mend(&self) {
         lock(&self.shared).rule = None;
+        self.shared.mended.notify_waiters();
+    }
+
+    /// Waits until a call has come in for which `which` holds, now or since the calls were last taken.
+    pub async fn called(&self, which: impl Fn(&Method, &str) -> bool) {
+        loop {
+            let next = self.shared.called.notified();
+            if lock(&self.shared).calls.iter().any(|(method, path)| which(method, path)) {
+                return;
+            }
+            next.await;
+        }
     }
 
     /// Method and path of each call so far, and forgets them.
@@ -113,11 +136,15 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Inside> {
 async fn pass(State(shared): State<Shared>, request: Request) -> Response {
     let method = request.method().clone();
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    // Asked for before the rule is, so that a mending in between is not missed.
+    let mended = shared.mended.clone();
+    let mended = mended.notified();
     let broken = {
         let mut inside = lock(&shared);
         inside.calls.push((method.clone(), path.clone()));
         inside.rule.clone().and_then(|rule| rule(&method, &path))
     };
+    shared.called.notify_waiters();
     match broken {
         Some(Break::Lost) => return cut_off(),
         Some(Break::Hang) => std::future::pending().await,
@@ -127,6 +154,7 @@ async fn pass(State(shared): State<Shared>, request: Request) -> Response {
                 .into_response();
         }
         Some(Break::Html) => return axum::response::Html("<html><h1>It works!</h1></html>").into_response(),
+        Some(Break::Hold) => mended.await,
         Some(Break::DoneButLost) | None => {}
     }
     match forward(&shared, method, &path, request).await {

@@ -181,6 +181,8 @@ fn update_room(step: &Maker<'_>, spec: &RoomSpec, state: &RoomState, work: &Work
         let room = Value::Known(state.room.clone());
         drafts.push(step.set(room, event, format!("set power levels of {}", spec.alias)));
     }
+    // Nothing that can be taken back may wait for what cannot.
+    drafts.sort_by_key(|draft| draft.impact.is_irreversible());
     drafts
 }
 
