@@ -166,7 +166,7 @@ fn foreign(want: &AnyResource, who: &str) -> Note {
     Note::error("plan.not-ours", format!("{} is there already and is {who}", want.id))
         .about(&want.id)
         .at(&want.at)
-        .hint(format!("choose another name, or take it over with `fraktalia adopt {}`", want.id))
+        .hint("choose another name; taking over what is somebody else's (`fraktalia adopt`) is not in this version yet")
 }
 
 fn in_the_way(want: &AnyResource, delta: &Delta) -> Note {

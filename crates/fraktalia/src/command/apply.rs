@@ -11,9 +11,9 @@ use crate::cli::{ApplyArgs, ResumeArgs, RollbackArgs, RunArgs, RunFormat};
 use crate::error::{Failure, blocked};
 use crate::exit::Exit;
 use crate::out;
+use crate::render::look::Detail;
 use crate::render::plan::number;
 use crate::render::runs::Purpose;
-use crate::render::look::Detail;
 use crate::render::{Line, Tone, plan};
 
 /// Whether a person is asked first.

@@ -35,7 +35,8 @@ pub fn counts(plan: &Plan) -> Option<String> {
         (Verb::Delete, "remove"),
     ];
     let whole = Wholes::new(&plan.changes);
-    let count = |verb| plan.changes.iter().filter(|change| change.verb == verb && !whole.tell(change)).count();
+    let count =
+        |verb| plan.changes.iter().filter(|change| change.verb == verb && !whole.tell(change)).count();
     let counted: Vec<String> = words
         .iter()
         .map(|(verb, word)| (count(*verb), word))
@@ -104,11 +105,14 @@ pub fn write(plan: &Plan, look: &Look, page: &mut String) {
 /// The last words of a plan that cannot be applied: where things stand, and how to go on.
 pub fn write_blocked(plan: &Plan, look: &Look, page: &mut String) {
     let errors = plan.notes.iter().filter(|note| note.severity == Severity::Error).count();
-    let what = if errors == 1 { "the error above is".into() } else { format!("the {errors} errors above are") };
+    let what =
+        if errors == 1 { "the error above is".into() } else { format!("the {errors} errors above are") };
     Line::new()
         .text(Tone::Bad, "Blocked: ")
         .hang()
-        .plain(&format!("nothing was changed, and nothing of this is applied until {what} settled. Then plan again."))
+        .plain(&format!(
+            "nothing was changed, and nothing of this is applied until {what} settled. Then plan again."
+        ))
         .write(look, page);
 }
 
@@ -122,8 +126,7 @@ fn list(
     page: &mut String,
 ) {
     for (what, titles) in effects {
-        let mut line =
-            Line::new().text(tone, symbol).space(1).hang().text(tone, about).plain(what);
+        let mut line = Line::new().text(tone, symbol).space(1).hang().text(tone, about).plain(what);
         line = match titles.as_slice() {
             [first, rest @ ..] if !rest.is_empty() => {
                 line.text(Tone::Faint, &format!(" ({first} and {} more)", rest.len()))
