@@ -210,14 +210,19 @@ impl OpenClaw {
         Ok(())
     }
 
-    /// After a way back. The file is as it was; a gateway that is away will start with it.
+    /// After a way back. The file is as it was, and a gateway that is away will start with it; one that is there has
+    /// to run on it.
     async fn confirm_back(
         &self,
         gateway: &Gateway,
         edits: &[Known],
         old: &str,
         cx: &StepCx<'_>,
-    ) -> Result<(), FileError> {
+    ) -> Result<(), StepError> {
+        if let Err(why) = gateway.reachable(self.patience.reachable).await {
+            cx.say(format!("openclaw.json is as it was; the gateway is away: {why}"));
+            return Ok(());
+        }
         let before = value(old)?;
         let before = Config::read(&before);
         let due: Vec<&Known> = edits.iter().filter(|edit| !edit.in_effect(&before)).collect();
@@ -225,10 +230,12 @@ impl OpenClaw {
             let config = Config::of_gateway(parsed);
             !due.iter().any(|edit| edit.in_effect(&config))
         };
-        if let Err(why) = gateway.confirm(self.patience.reachable, Doubt::WaitForMore, is_back).await {
-            cx.say(format!("openclaw.json is as it was, but the gateway did not confirm that: {why}"));
-        }
-        Ok(())
+        gateway.confirm(self.patience.applied, Doubt::WaitForMore, is_back).await.map(drop).map_err(|why| {
+            StepError::refused(format!(
+                "openclaw.json is as it was, but the gateway does not run on it: {why}"
+            ))
+            .with_hint("restart the gateway")
+        })
     }
 }
 
