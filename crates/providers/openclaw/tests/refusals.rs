@@ -5,8 +5,10 @@ mod support;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
+use fraktalia_engine::Outcome;
 use fraktalia_engine::session::Options;
 use fraktalia_model::manifest::Account;
+use fraktalia_testkit::contract::{apply, quiet};
 use fraktalia_testkit::sim::openclaw::Mood;
 use support::{ENTRIES, LIST, World, full};
 
@@ -23,6 +25,21 @@ async fn a_gateway_that_does_not_take_it_over_means_failure_and_the_old_file() {
         assert_eq!(world.gateway.as_ref().expect("there is one").applied(), ENTRIES, "{mood:?}");
         assert_eq!(world.made.names(), Vec::<String>::new(), "rooms are taken back as well");
     }
+}
+
+#[tokio::test]
+async fn a_gateway_that_keeps_running_on_what_was_taken_back_is_said() {
+    let mut world = full(ENTRIES).await;
+    world.patience.applied = Duration::from_secs(2);
+    world.patience.reachable = Duration::from_secs(2);
+    let session = world.open(None);
+    let ended = apply(&session).await.expect("the apply runs");
+    world.gateway.as_ref().expect("there is one").be(Mood::StayOnOld);
+    let lock = session.lock().expect("nobody else holds the lock");
+    let run = session.run(&ended.run).expect("the run is on record");
+    let ended = session.roll_back_run(&lock, &run, &quiet()).await.expect("the rollback runs");
+    assert!(matches!(ended.outcome, Some(Outcome::Incomplete { .. })), "{ended:?}");
+    assert_eq!(world.text(), ENTRIES, "the file is as it was all the same");
 }
 
 #[tokio::test]
