@@ -17,7 +17,11 @@ impl Session {
     /// When there is none, or our own files cannot be read or written.
     pub async fn resume(&self, _lock: &Lock, options: &ApplyOptions) -> Result<Ended, SessionError> {
         let (applier, run) = self.reopen_unfinished(options)?;
-        if run.statuses.iter().any(|status| matches!(status, Status::Undoing { .. } | Status::Undone)) {
+        if run
+            .statuses
+            .iter()
+            .any(|status| matches!(status, Status::Undoing { .. } | Status::Undone | Status::Stuck { .. }))
+        {
             // It was being taken back when it stopped: that is what it goes on with.
             let why = run.failure.unwrap_or_else(|| "the last run ended while it was taken back".into());
             return self.roll_back(applier, why, options).await;
