@@ -29,10 +29,12 @@ pub fn part(number: usize, text: &str, about: &str) {
     println!();
 }
 
-/// Plain text, indented.
+/// Plain text, indented, its lines as they are.
 pub fn line(text: &str) {
     settle();
-    println!("{}", indent(text));
+    for line in text.lines() {
+        println!("   {line}");
+    }
 }
 
 /// Text in the background, indented.
@@ -132,8 +134,11 @@ fn seconds(took: Duration) -> String {
     format!("  {:.1} s", took.as_secs_f64())
 }
 
+/// Prose, folded to the terminal.
 fn indent(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| format!("   {line}")).collect();
+    let room = width().saturating_sub(3);
+    let lines: Vec<String> =
+        text.lines().flat_map(|line| folded(line, room)).map(|line| format!("   {line}")).collect();
     lines.join("\n")
 }
 

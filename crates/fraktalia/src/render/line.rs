@@ -98,6 +98,12 @@ impl Line {
         page.push('\n');
     }
 
+    /// Adds it to `page` in one piece, however wide: a command that was folded cannot be copied.
+    pub fn write_whole(&self, look: &Look, page: &mut String) {
+        self.write_pieces(look, page);
+        page.push('\n');
+    }
+
     fn write_pieces(&self, look: &Look, page: &mut String) {
         let last = self.pieces.iter().rposition(|(_, text)| !text.trim_end().is_empty());
         for (index, (tone, text)) in self.pieces.iter().enumerate() {

@@ -41,7 +41,9 @@ pub fn text(plan: &Plan, about: &About, sources: &Sources, look: &Look) -> Strin
     opening(plan, about, look.detail).write(look, &mut page);
     let mut groups = groups(plan, about);
     if look.detail == Detail::Brief {
-        groups.iter_mut().for_each(|group| group.rows.retain(|row| !row.told));
+        for group in &mut groups {
+            group.rows.retain(|row| !row.told);
+        }
     }
     let columns = Columns::of(&groups, look);
     for group in &groups {

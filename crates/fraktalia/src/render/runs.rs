@@ -157,7 +157,7 @@ pub enum Purpose {
 /// How a run ended, in the words that a person needs next.
 pub fn ending(ended: &Ended, story: &Story, purpose: Purpose, took: Duration, look: &Look) -> String {
     let mut page = String::new();
-    for failed in &story.failures {
+    for (at, failed) in story.failures.iter().enumerate() {
         Line::new()
             .text(Tone::Bad, "error: ")
             .hang()
@@ -165,7 +165,9 @@ pub fn ending(ended: &Ended, story: &Story, purpose: Purpose, took: Duration, lo
             .plain(": ")
             .plain(&failed.why)
             .write(look, &mut page);
-        if let Some(hint) = &failed.hint {
+        // Several steps may fail of the same cause: its cure stands after the last of them.
+        let again = story.failures[at + 1..].iter().any(|other| other.hint == failed.hint);
+        if let Some(hint) = failed.hint.as_ref().filter(|_| !again) {
             note::hint(hint, look, &mut page);
         }
     }
@@ -237,7 +239,7 @@ fn stuck(story: &Story, look: &Look, page: &mut String) {
             .plain(&stuck.why)
             .write(look, page);
         for command in &stuck.by_hand {
-            Line::indented(6).text(Tone::Hint, command).write(look, page);
+            Line::indented(6).text(Tone::Hint, command).write_whole(look, page);
         }
     }
     note::hint("`fraktalia rollback` tries again; or finish by hand as shown", look, page);

@@ -103,8 +103,8 @@ pub fn garden() -> Plan {
         comes(id, "gardener", &format!("@{user}:chat.home"), "joined")
     });
     plan.changes = vec![
-        comes(id::room("gardener"), "gardener", "#gardener:chat.home", "invite only, history shared"),
-        comes(id::tree("gardener"), "gardener", "/srv/openclaw/agents/gardener", "996:1100"),
+        comes(id::room("gardener"), "gardener", "#gardener:chat.home", "invite only; agent, ana, ben"),
+        comes(id::tree("gardener"), "gardener", "/srv/openclaw/agents/gardener", "2 files, 996:1100"),
         comes(id::file("gardener", "AGENTS.md"), "gardener", "AGENTS.md", "seeded once"),
         comes(id::file("gardener", "SOUL.md"), "gardener", "SOUL.md", "seeded once"),
         comes(id::agent("gardener"), "gardener", "gardener", "anthropic/claude-sonnet-4-5, sandbox standard"),

@@ -181,6 +181,11 @@ impl MatrixError {
     }
 }
 
+/// The last of its causes: those before it name the layers of a library.
+fn root(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string()
+}
+
 /// The title of the step says what was asked, and calls the room by its alias: only the reason is added.
 impl From<MatrixError> for StepError {
     fn from(error: MatrixError) -> Self {
@@ -193,7 +198,7 @@ impl From<MatrixError> for StepError {
         };
         match error {
             MatrixError::Unreachable { source, .. } | MatrixError::Lost { source, .. } => {
-                step.because(source)
+                step.because(root(&source))
             }
             MatrixError::Misunderstood { source, .. } => step.because(source),
             MatrixError::Token(source) => step.because(source),

@@ -79,7 +79,7 @@ impl Bench {
     /// What somebody needs to look at it by other means.
     pub fn addresses(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("Matrix", format!("{}, user ana, password \"{PASSWORD}\"; any client", self.synapse.base_url())),
+            ("Matrix", format!("{}, user ana, password \"{PASSWORD}\"", self.synapse.base_url())),
             ("OpenClaw", format!("{} (token in secrets/gateway-token)", self.gateway.http_url())),
             ("config", self.gateway.openclaw().config_path().display().to_string()),
         ]

@@ -26,7 +26,7 @@ users:
   ben: { display_name: Ben }
 
 sandboxes:
-  kitchen:                                  # each command runs in a container
+  kitchen:                          # each command runs in a container
     image: { tag: \"fraktalia-test/busybox:latest\" }
     mode: all
     workspace_access: rw

@@ -131,7 +131,7 @@ fn list(
             [first, rest @ ..] if !rest.is_empty() => {
                 line.text(Tone::Faint, &format!(" ({first} and {} more)", rest.len()))
             }
-            [title] if look.detail == Detail::Full => line.text(Tone::Faint, &format!(" ({title})")),
+            [title] if look.detail == Detail::Full => line.text(Tone::Faint, &format!("; step: {title}")),
             _ => line,
         };
         line.write(look, page);

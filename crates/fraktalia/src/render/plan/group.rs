@@ -294,7 +294,7 @@ fn remark(change: &Change) -> Option<String> {
             first.text().into()
         }
         Verb::Replace => format!("made anew: {}", change.why),
-        Verb::Adopt => "there already, as wanted; ours from now on".into(),
+        Verb::Adopt => "there already; ours from now on".into(),
         Verb::Forget => format!("{}; stays, and is no longer ours", change.why),
         Verb::Delete => change.why.clone(),
     };

@@ -130,7 +130,6 @@ fn single_rows_share_one_heading_and_strangers_keep_their_whole_name() {
             Verb::Adopt,
             "is there and as wanted",
         ),
-        comes(id::room("lab"), "lab", "#lab:chat.home", "invite only"),
         comes(id::member("lab", "@ana:chat.home"), "lab", "@ana:chat.home", ""),
         comes(id::member("lab", "@eve:else.where"), "lab", "@eve:else.where", ""),
     ];
