@@ -133,6 +133,11 @@ pub fn member(room: &str, user_id: &str) -> ResourceId {
     ResourceId::new(SystemId::matrix(), "member", format!("{room}/{user_id}"))
 }
 
+/// The name that a user has in one room only: the room's key and the full user id.
+pub fn room_name(room: &str, user_id: &str) -> ResourceId {
+    ResourceId::new(SystemId::matrix(), "name", format!("{room}/{user_id}"))
+}
+
 /// A room's place in a space, by the keys of both.
 pub fn child(space: &str, room: &str) -> ResourceId {
     ResourceId::new(SystemId::matrix(), "child", format!("{space}/{room}"))
@@ -197,6 +202,7 @@ mod tests {
         for id in [
             room("lab"),
             member("lab", "@ana:chat.home"),
+            room_name("lab", "@agent:chat.home"),
             network("mox", "garden-net"),
             file("lab", "a/b.md"),
         ] {

@@ -59,32 +59,32 @@ fn edges(drafts: &[StepDraft<Sealed>], needs: &BTreeMap<ResourceId, Needs>) -> B
         }
     }
     let mut edges = BTreeMap::new();
-    let mut add = |from: usize, to: usize, why: Why| {
-        if from != to {
-            edges.entry((from, to)).or_insert(why);
-        }
-    };
+    let mut teardown = BTreeMap::new();
     for (&id, steps) in &by_resource {
         for pair in steps.windows(2) {
-            add(pair[0], pair[1], Why::Sequence(id.clone()));
+            edges.entry((pair[0], pair[1])).or_insert_with(|| Why::Sequence(id.clone()));
         }
         let Some(needs) = needs.get(id) else { continue };
-        let outputs = needs.outputs.iter().map(|id| (id, Why::NeedsOutput(id.clone())));
-        let requires = needs.requires.iter().map(|id| (id, Why::Requires(id.clone())));
-        let teardown = needs.teardown.iter().map(|id| (id, Why::TearDown(id.clone())));
-        for (other, why) in outputs.chain(requires).chain(teardown) {
+        let wait = |edges: &mut BTreeMap<(usize, usize), Why>, other: &ResourceId, why: Why| {
             for &from in by_resource.get(other).into_iter().flatten() {
-                for &to in steps {
+                for &to in steps.iter().filter(|to| **to != from) {
                     // What stands on a resource needs it to be there, not to be past the point of no return: the
                     // encryption of a room that exists comes after everything that can be taken back.
                     let last = drafts[from].impact.is_irreversible() && !drafts[to].impact.is_irreversible();
-                    if last && matches!(why, Why::Requires(_)) {
-                        continue;
+                    if !(last && matches!(why, Why::Requires(_))) {
+                        edges.entry((from, to)).or_insert_with(|| why.clone());
                     }
-                    add(from, to, why.clone());
                 }
             }
-        }
+        };
+        needs.outputs.iter().for_each(|id| wait(&mut edges, id, Why::NeedsOutput(id.clone())));
+        needs.requires.iter().for_each(|id| wait(&mut edges, id, Why::Requires(id.clone())));
+        needs.teardown.iter().for_each(|id| wait(&mut teardown, id, Why::TearDown(id.clone())));
+    }
+    // One step can make what a thing moves to and remove what it stood on. Then it can only move afterwards.
+    teardown.retain(|(from, to), _| !edges.contains_key(&(*to, *from)));
+    for (pair, why) in teardown {
+        edges.entry(pair).or_insert(why);
     }
     edges
 }

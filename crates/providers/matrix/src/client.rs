@@ -1,6 +1,6 @@
 //! A small typed client for the part of the Matrix client API and Synapse's admin API that we use.
 //!
-//! Every call ends: a single request within [`Limits::request`], all tries of a call together within
+//! Every call ends: a single read within [`Limits::read`], any other request within [`Limits::request`], all tries of a call together within
 //! [`Limits::total`]. Answers are read up to [`Limits::body`] bytes. What the homeserver refuses keeps its
 //! `errcode`; nothing here or above matches on the text of a message.
 
@@ -24,7 +24,9 @@ pub mod users;
 pub struct Limits {
     /// For a connection.
     pub connect: Duration,
-    /// For one request with its answer.
+    /// For one read with its answer.
+    pub read: Duration,
+    /// For one request that changes something, with its answer: making a room can take long.
     pub request: Duration,
     /// For a call with all its tries, and for an asynchronous deletion.
     pub total: Duration,
@@ -38,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            read: Duration::from_secs(20),
             request: Duration::from_mins(1),
             total: Duration::from_mins(4),
             settle: Duration::from_secs(5),
@@ -123,7 +126,6 @@ impl Client {
     pub fn new(base: &str, token: SecretText, limits: Limits) -> Result<Self, MatrixError> {
         let mut http = reqwest::Client::builder()
             .connect_timeout(limits.connect)
-            .timeout(limits.request)
             // A redirect would carry the admin token to whoever is named there.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("fraktalia/", env!("CARGO_PKG_VERSION")));
@@ -271,7 +273,8 @@ impl Client {
     async fn once(&self, call: &Call<'_>) -> Result<Json, MatrixError> {
         let url = format!("{}{}", self.base, call.path);
         let token = call.token.unwrap_or(&self.token);
-        let mut request = self.http.request(call.method.clone(), url).bearer_auth(token.expose());
+        let request = self.http.request(call.method.clone(), url).bearer_auth(token.expose());
+        let mut request = request.timeout(self.patience(call));
         request = match &call.body {
             Body::None => request,
             Body::Json(json) => request.json(json),
@@ -282,6 +285,11 @@ impl Client {
         let patience = retry_after(&response);
         let body = self.read(call, response).await?;
         self.judge(call, status, patience, &body)
+    }
+
+    /// How long one try of a call may take.
+    fn patience(&self, call: &Call<'_>) -> Duration {
+        if call.method == Method::GET { self.limits.read } else { self.limits.request }
     }
 
     async fn read(&self, call: &Call<'_>, mut response: Response) -> Result<Vec<u8>, MatrixError> {
@@ -303,7 +311,7 @@ impl Client {
             let url = self.base.clone();
             MatrixError::Unreachable { what, url, source }
         } else if source.is_timeout() {
-            let after = self.limits.request;
+            let after = self.patience(call);
             MatrixError::TimedOut { what, after }
         } else {
             MatrixError::Lost { what, source }

@@ -9,8 +9,10 @@ use serde::Serialize;
 use crate::lower::names;
 use crate::marker::MARKER;
 use crate::op::MARKER_LEVEL;
-use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, RoomSpec, TokenSpec, UserSpec};
-use crate::state::{ChildState, MatrixState, MemberState, Membership, RoomState, TokenState, UserState};
+use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, NameSpec, RoomSpec, TokenSpec, UserSpec};
+use crate::state::{
+    ChildState, MatrixState, MemberState, Membership, NameState, RoomState, TokenState, UserState,
+};
 
 /// Names of fields, as they stand in a plan and as the steps are chosen by.
 pub(crate) mod field {
@@ -53,10 +55,11 @@ pub(crate) fn diff(
             room(want, spec, state, last)
         }
         (MatrixSpec::Child(spec), MatrixState::Child(state)) => child(spec, state, last.is_some()),
-        (MatrixSpec::Member(spec), MatrixState::Member(state)) => {
+        (MatrixSpec::Member(spec), MatrixState::Member(state)) => member(want, spec, state, last.is_some()),
+        (MatrixSpec::Name(spec), MatrixState::Name(state)) => {
             let last =
-                last.and_then(|last| if let MatrixSpec::Member(last) = last { Some(last) } else { None });
-            member(want, spec, state, last)
+                last.and_then(|last| if let MatrixSpec::Name(last) = last { Some(last) } else { None });
+            name(spec, state, last)
         }
         // Any override will do: an admin who chose another limit than none had a reason. Two different kinds
         // never meet under one id.
@@ -98,32 +101,17 @@ fn child(_spec: &ChildSpec, state: &ChildState, asked_before: bool) -> Delta {
     ])
 }
 
-fn member(
-    want: &Resource<MatrixSpec>,
-    spec: &MemberSpec,
-    state: &MemberState,
-    last: Option<&MemberSpec>,
-) -> Delta {
-    let in_room = match state.membership {
-        Membership::Joined | Membership::Banned => true,
+fn member(want: &Resource<MatrixSpec>, spec: &MemberSpec, state: &MemberState, asked_before: bool) -> Delta {
+    let fine = match state.membership {
+        Membership::Joined => true,
         Membership::Invited => !spec.local,
-        Membership::Knocking | Membership::Kicked => false,
-        Membership::Left => !spec.insists(),
+        other => other.stays_out(spec.insists()),
     };
     let (off, to) = (state.membership.text(), if spec.local { "joined" } else { "invited" });
-    let name_counts = spec.local && (state.membership == Membership::Joined || !in_room);
-    let mut delta = of([
-        on(field::MEMBERSHIP, in_room, last.is_some(), off, to),
-        optional(
-            field::DISPLAY_NAME,
-            spec.display_name.as_ref().filter(|_| name_counts),
-            state.display_name.as_ref(),
-            last.and_then(|last| last.display_name.as_ref()),
-        ),
-    ]);
+    let mut delta = of([on(field::MEMBERSHIP, fine, asked_before, off, to)]);
     let user = &spec.user;
     let note = match state.membership {
-        Membership::Left if in_room => Some(
+        Membership::Left if fine => Some(
             Note::info(
                 "matrix-left-in-peace",
                 format!("{user} left {} by themselves, and is left in peace", spec.alias),
@@ -138,6 +126,13 @@ fn member(
     };
     delta.notes.extend(note.map(|note| note.about(&want.id).at(&want.at)));
     delta
+}
+
+/// Who is not in the room, and is not brought in either, goes without a name.
+fn name(spec: &NameSpec, state: &NameState, last: Option<&NameSpec>) -> Delta {
+    let asked = Some(&spec.display_name).filter(|_| state.joined);
+    let last = last.map(|last| &last.display_name);
+    of([optional(field::DISPLAY_NAME, asked, state.display_name.as_ref(), last)])
 }
 
 fn room(want: &Resource<MatrixSpec>, spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Delta {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use fraktalia_model::manifest::{self, JoinRule, Manifest, MembersPolicy, OnRemove};
+use fraktalia_model::manifest::{self, JoinRule, Manifest, MembersPolicy, OnRemove, Peer};
 use fraktalia_model::{Note, Notes, ResourceId, Span, Value, id};
 use fraktalia_plan::Resource;
 
 use crate::marker::localpart;
-use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, Picture, RoomSpec, TokenSpec, UserSpec};
+use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, NameSpec, Picture, RoomSpec, TokenSpec, UserSpec};
 
 type Wanted = Resource<MatrixSpec>;
 
@@ -28,6 +28,7 @@ pub(crate) fn lower(manifest: &Manifest) -> Vec<Wanted> {
         wanted.push(self::room(matrix, manifest, room));
         wanted.extend(child(matrix, manifest, room));
         wanted.extend(room.members.iter().map(|one| member(matrix, manifest, room, one)));
+        wanted.extend(room.members.iter().filter_map(|one| name(matrix, manifest, room, one)));
     }
     wanted
 }
@@ -142,7 +143,6 @@ fn member(
             room: Value::after(id::room(&room.key)),
             user: member.user.clone(),
             local: local.is_some(),
-            display_name: local.and(member.display_name.clone()),
             role: member.role,
             policy: room.members_policy,
         }),
@@ -155,6 +155,38 @@ fn member(
         },
         at: room.at.clone(),
     }
+}
+
+/// A bot is named only when the gateway has taken up every binding that leads to the room.
+///
+/// A bot that we join is invited and joined at once. The gateway (seen on OpenClaw 2026.9.6 with `autoJoin: always`)
+/// hears of the invitation some hundred milliseconds to seconds later and joins as well, though the bot is in the room
+/// by then. That second join writes the member event anew, with the name of the profile: a name that we gave in
+/// between is lost. Once `openclaw.json` is written and the gateway is seen to use it, that is over.
+fn name(
+    matrix: &manifest::Matrix,
+    manifest: &Manifest,
+    room: &manifest::Room,
+    member: &manifest::Member,
+) -> Option<Wanted> {
+    matrix.localpart(&member.user)?;
+    let bindings = manifest.bindings.iter().filter(|binding| binding.peer == Peer::Room(room.key.clone()));
+    let mut requires: BTreeSet<ResourceId> =
+        bindings.map(|binding| id::binding(&binding.agent, &binding.peer.to_string())).collect();
+    requires.insert(id::member(&room.key, &member.user.0));
+    Some(Resource {
+        id: id::room_name(&room.key, &member.user.0),
+        spec: MatrixSpec::Name(NameSpec {
+            alias: full_alias(matrix, room),
+            room: Value::after(id::room(&room.key)),
+            user: member.user.clone(),
+            display_name: member.display_name.clone()?,
+        }),
+        subject: subject(room),
+        requires,
+        on_remove: OnRemove::Keep,
+        at: room.at.clone(),
+    })
 }
 
 /// What does not fit together.

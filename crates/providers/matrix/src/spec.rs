@@ -24,6 +24,8 @@ pub enum MatrixSpec {
     Child(ChildSpec),
     /// Somebody in a room.
     Member(MemberSpec),
+    /// What a local user is called in one room.
+    Name(NameSpec),
 }
 
 /// A local user.
@@ -112,12 +114,23 @@ pub struct MemberSpec {
     pub user: UserId,
     /// Whether they live on our homeserver: those are joined, others are invited.
     pub local: bool,
-    /// Their name in this room. Only for local users: it takes their own token.
-    pub display_name: Option<String>,
     /// Why they are in it.
     pub role: MemberRole,
     /// Whether somebody who left is joined again.
     pub policy: MembersPolicy,
+}
+
+/// What a local user is called in one room. It takes their own token to say so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameSpec {
+    /// What people call the room.
+    pub alias: String,
+    /// The room.
+    pub room: Value<RoomId>,
+    /// Who.
+    pub user: UserId,
+    /// Their name in this room.
+    pub display_name: String,
 }
 
 impl MemberSpec {
@@ -145,6 +158,7 @@ impl Spec for MatrixSpec {
                 child.room.settle(known);
             }
             Self::Member(member) => member.room.settle(known),
+            Self::Name(name) => name.room.settle(known),
         }
     }
 }
@@ -156,6 +170,7 @@ impl MatrixSpec {
             Self::Room(room) => (room.allow.as_ref(), None),
             Self::Child(child) => (Some(&child.space), Some(&child.room)),
             Self::Member(member) => (Some(&member.room), None),
+            Self::Name(name) => (Some(&name.room), None),
         };
         first.into_iter().chain(second)
     }

@@ -25,6 +25,8 @@ pub enum MatrixState {
     Child(ChildState),
     /// Somebody's relation to a room.
     Member(MemberState),
+    /// What a user is called in one room.
+    Name(NameState),
 }
 
 /// A local user.
@@ -115,6 +117,17 @@ pub struct MemberState {
     pub user: UserId,
     /// How they stand to it.
     pub membership: Membership,
+}
+
+/// What a user is called in one room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameState {
+    /// The room.
+    pub room: RoomId,
+    /// Who.
+    pub user: UserId,
+    /// Whether they are in it: who is not has no name there, and can be given none.
+    pub joined: bool,
     /// Their name in it.
     pub display_name: Option<String>,
 }
@@ -147,6 +160,16 @@ impl Membership {
             Self::Left => "left",
             Self::Kicked => "put out",
             Self::Banned => "banned",
+        }
+    }
+
+    /// Whether somebody who stands so to a room is left out of it, where the manifest names them. `insists` is
+    /// [`MemberSpec::insists`](crate::spec::MemberSpec::insists).
+    pub fn stays_out(self, insists: bool) -> bool {
+        match self {
+            Self::Banned => true,
+            Self::Left => !insists,
+            Self::Joined | Self::Invited | Self::Knocking | Self::Kicked => false,
         }
     }
 
@@ -201,10 +224,16 @@ impl RoomView {
     /// How a user stands to the room.
     pub fn member(&self, user: &UserId) -> Option<MemberState> {
         let event = self.get("m.room.member", &user.0)?;
-        Some(MemberState {
+        Some(MemberState { room: self.room.clone(), user: user.clone(), membership: Membership::of(event)? })
+    }
+
+    /// What a user is called in the room.
+    pub fn name(&self, user: &UserId) -> Option<NameState> {
+        let event = self.get("m.room.member", &user.0)?;
+        Some(NameState {
             room: self.room.clone(),
             user: user.clone(),
-            membership: Membership::of(event)?,
+            joined: Membership::of(event)? == Membership::Joined,
             display_name: event.content.get("displayname").and_then(Json::as_str).map(ToOwned::to_owned),
         })
     }

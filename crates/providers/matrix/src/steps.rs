@@ -9,7 +9,7 @@ use crate::diff::field;
 use crate::lower::names;
 use crate::marker::{MARKER, localpart};
 use crate::op::{MARKER_LEVEL, MatrixOp, RoomEvent, UserFields};
-use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, RoomSpec, UserSpec};
+use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, NameSpec, RoomSpec, UserSpec};
 use crate::state::{ChildState, MatrixState, MemberState, Membership, RoomState, UserState};
 use crate::system::Matrix;
 
@@ -99,11 +99,8 @@ fn create(step: &Maker<'_>, want: &MatrixSpec) -> Vec<Draft> {
             format!("create {}", room.alias),
         )],
         MatrixSpec::Child(child) => vec![list_child(step, child, true), list_parent(step, child, true)],
-        MatrixSpec::Member(member) => {
-            let mut drafts = vec![bring_in(step, member)];
-            drafts.extend(name(step, member));
-            drafts
-        }
+        MatrixSpec::Member(member) => vec![bring_in(step, member)],
+        MatrixSpec::Name(spec) => vec![name(step, spec)],
     }
 }
 
@@ -115,7 +112,7 @@ fn list_child(step: &Maker<'_>, child: &ChildSpec, present: bool) -> Draft {
 
 fn list_parent(step: &Maker<'_>, child: &ChildSpec, present: bool) -> Draft {
     let event = RoomEvent::Parent { space: child.space.clone(), present };
-    let title = format!("name {} in {}", child.space_alias, child.room_alias);
+    let title = format!("point {} to its space {}", child.room_alias, child.space_alias);
     step.set(child.room.clone(), event, title)
 }
 
@@ -130,28 +127,21 @@ fn bring_in(step: &Maker<'_>, member: &MemberSpec) -> Draft {
     }
 }
 
-fn name(step: &Maker<'_>, member: &MemberSpec) -> Option<Draft> {
-    let display_name = member.display_name.clone()?;
-    let title = format!("name {} \"{display_name}\" in {}", localpart(&member.user), member.alias);
-    let op = MatrixOp::NameInRoom { room: member.room.clone(), user: member.user.clone(), display_name };
-    Some(step.quiet(op, title))
+fn name(step: &Maker<'_>, spec: &NameSpec) -> Draft {
+    let display_name = spec.display_name.clone();
+    let title = format!("name {} \"{display_name}\" in {}", localpart(&spec.user), spec.alias);
+    step.quiet(MatrixOp::NameInRoom { room: spec.room.clone(), user: spec.user.clone(), display_name }, title)
 }
 
 fn update(step: &Maker<'_>, want: &MatrixSpec, have: &MatrixState, work: &Work<'_, Matrix>) -> Vec<Draft> {
     match (want, have) {
         (MatrixSpec::User(spec), MatrixState::User(state)) => vec![update_user(step, spec, state)],
-        (MatrixSpec::Token(_), _) => create(step, want),
+        (MatrixSpec::Token(_) | MatrixSpec::Member(_) | MatrixSpec::Name(_), _) => create(step, want),
         (MatrixSpec::Room(spec), MatrixState::Room(state)) => update_room(step, spec, state, work),
         (MatrixSpec::Child(spec), MatrixState::Child(state)) => {
             let child = (!state.child).then(|| list_child(step, spec, true));
             let parent = (!state.parent).then(|| list_parent(step, spec, true));
             child.into_iter().chain(parent).collect()
-        }
-        (MatrixSpec::Member(spec), MatrixState::Member(_)) => {
-            let asks = |name: &str| work.fields.iter().any(|field| field.field == name);
-            let join = asks(field::MEMBERSHIP).then(|| bring_in(step, spec));
-            let name = asks(field::DISPLAY_NAME).then(|| name(step, spec)).flatten();
-            join.into_iter().chain(name).collect()
         }
         _ => Vec::new(),
     }
@@ -278,7 +268,7 @@ fn remove(
     put_out: &[&ResourceId],
 ) -> Vec<Draft> {
     match have {
-        MatrixState::Override => Vec::new(),
+        MatrixState::Override | MatrixState::Name(_) => Vec::new(),
         MatrixState::User(user) => vec![step.with(
             MatrixOp::DeactivateUser { user: user.user.clone() },
             Impact::Irreversible(format!(
@@ -313,7 +303,7 @@ fn unlist(step: &Maker<'_>, child: &ChildState, work: &Work<'_, Matrix>) -> Vec<
     let parent = RoomEvent::Parent { space: Value::Known(child.space.clone()), present: false };
     let listed = RoomEvent::Child { room: Value::Known(child.room.clone()), present: false };
     let parent = child.parent.then(|| {
-        step.set(Value::Known(child.room.clone()), parent, format!("no longer name {space} in {room}"))
+        step.set(Value::Known(child.room.clone()), parent, format!("no longer point {room} to {space}"))
     });
     let listed = child.child.then(|| {
         step.set(Value::Known(child.space.clone()), listed, format!("no longer list {room} in {space}"))

@@ -95,12 +95,15 @@ impl System for Matrix {
             MatrixSpec::Child(child) => (child.room_alias.clone(), format!("in {}", child.space_alias)),
             MatrixSpec::Member(member) => (
                 member.user.to_string(),
-                match (&member.display_name, member.local) {
-                    (Some(name), _) => format!("in {} as {name}", member.alias),
-                    (None, true) => format!("in {}", member.alias),
-                    (None, false) => format!("invited to {}", member.alias),
+                if member.local {
+                    format!("in {}", member.alias)
+                } else {
+                    format!("invited to {}", member.alias)
                 },
             ),
+            MatrixSpec::Name(name) => {
+                (format!("{} in {}", name.user, name.alias), format!("as {}", name.display_name))
+            }
         };
         Described { title, summary }
     }
@@ -115,6 +118,9 @@ impl System for Matrix {
             }
             MatrixState::Child(_) => (id.name.clone(), "in its space".into()),
             MatrixState::Member(member) => (member.user.to_string(), member.membership.text().into()),
+            MatrixState::Name(name) => {
+                (name.user.to_string(), format!("as {}", name.display_name.as_deref().unwrap_or_default()))
+            }
         };
         Described { title, summary }
     }

@@ -131,9 +131,9 @@ fn mood(subject: &str, changes: &[&Change]) -> Option<&'static str> {
 const REMOVED_BY_HAND: &str = "was removed by hand";
 
 /// Kinds in the order in which people think of them.
-const ORDER: [&str; 14] = [
-    "user", "token", "room", "member", "tree", "file", "image", "network", "sandbox", "agent", "account",
-    "group", "binding", "forward",
+const ORDER: [&str; 15] = [
+    "user", "token", "room", "member", "name", "tree", "file", "image", "network", "sandbox", "agent",
+    "account", "group", "binding", "forward",
 ];
 
 fn rank(change: &Change) -> (usize, &ResourceId) {
@@ -190,6 +190,8 @@ fn rows<'a>(mut changes: Vec<&'a Change>, server: Option<&str>) -> Vec<Row<'a>> 
         }
     }
     let wholes: BTreeSet<&str> = changes.iter().map(|change| change.id.kind.as_str()).collect();
+    let (names, changes): (Vec<&Change>, Vec<&Change>) =
+        changes.iter().partition(|change| goes_without_saying(change, &changes));
     for change in changes {
         let part = whole(&change.id.kind).is_some_and(|whole| wholes.contains(whole));
         if is_part(change) && change.fields.is_empty() {
@@ -201,7 +203,23 @@ fn rows<'a>(mut changes: Vec<&'a Change>, server: Option<&str>) -> Vec<Row<'a>> 
             rows.push(row(change, part));
         }
     }
+    for name in names {
+        let of_member = |row: &&mut Row<'_>| row.ids.iter().any(|id| is_named_by(id, name));
+        if let Some(member) = rows.iter_mut().find(of_member) {
+            member.ids.push(&name.id);
+        }
+    }
     rows
+}
+
+/// Whether a new name belongs to somebody who comes into the room by the same plan, and is shown with them.
+fn goes_without_saying(name: &Change, changes: &[&Change]) -> bool {
+    name.verb == Verb::Create && changes.iter().any(|change| is_named_by(&change.id, name))
+}
+
+/// Whether `member` is the membership that a name stands on.
+fn is_named_by(member: &ResourceId, name: &Change) -> bool {
+    name.id.kind == "name" && member.kind == "member" && member.name == name.id.name
 }
 
 fn part_key(change: &Change) -> (&str, &str, Verb, &str) {
@@ -217,13 +235,20 @@ fn row(change: &Change, part: bool) -> Row<'_> {
     }
     // Where all workspaces lie is always the same; whose it is tells them apart.
     let path = (change.id.kind == "tree").then_some(change.title.as_str());
+    let mut fields = change.fields.as_slice();
+    // A name is one value, and has no use for a line of its own.
+    if let ("name", [field]) = (change.id.kind.as_str(), fields) {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "(none)".into());
+        summary = format!("{} -> {}", or_none(&field.from), or_none(&field.to));
+        fields = &[];
+    }
     Row {
         verb: change.verb,
         label: label(&change.id.kind).into(),
         title: path.map_or(change.title.as_str(), |_| &change.id.name).into(),
         summary,
         remark: remark(change),
-        fields: &change.fields,
+        fields,
         ids: vec![&change.id],
         part,
         told: false,

@@ -135,3 +135,23 @@ fn single_rows_share_one_heading_and_strangers_keep_their_whole_name() {
     ];
     insta::assert_snapshot!(shown(&plan, &["lab"], &plain(100)));
 }
+
+#[test]
+fn a_new_name_goes_without_saying_and_a_changed_one_takes_one_line() {
+    let mut plan = empty();
+    let agent = "@agent:chat.home";
+    let renamed = field("display_name", Some("agent"), Some("Gardener"), Cause::Drift);
+    plan.changes = vec![
+        comes(id::room("lab"), "lab", "#lab:chat.home", "invite only"),
+        comes(id::member("lab", "@ana:chat.home"), "lab", "@ana:chat.home", ""),
+        comes(id::member("lab", agent), "lab", agent, ""),
+        comes(id::room_name("lab", agent), "lab", "@agent:chat.home in #lab:chat.home", "as The lab"),
+        changes(
+            id::room_name("gardener", agent),
+            "gardener",
+            "@agent:chat.home in #gardener:chat.home",
+            vec![renamed],
+        ),
+    ];
+    insta::assert_snapshot!(shown(&plan, &["gardener", "lab"], &plain(100)));
+}

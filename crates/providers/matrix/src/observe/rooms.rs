@@ -47,6 +47,7 @@ pub(super) async fn rooms(
         seen.found.insert(id.clone(), Seen { state, owner });
     }
     members(&read, interests, &mut seen);
+    names(&read, interests, &mut seen);
     children(&read, me, &chosen, interests, &mut seen);
     let ours = |room: &&RoomId| matches!(read.tags.get(*room), Some(Tag::Ours { .. } | Tag::Retired));
     let strangers = read.joined.iter().filter(|room| !ours(room)).count();
@@ -214,6 +215,30 @@ fn members(read: &Rooms, interests: &Interests<'_>, seen: &mut Observed<MatrixSt
         if counts(&state, interest, insists) {
             let state = MatrixState::Member(state);
             let owner = Owner::Ours;
+            seen.found.insert(id.clone(), Seen { state, owner });
+        }
+    }
+}
+
+/// What users are called in rooms of ours, as far as it is asked for: a name that nobody asks for any more stays, and
+/// there is nothing left to be done about it. Who is yet to be brought in has none.
+fn names(read: &Rooms, interests: &Interests<'_>, seen: &mut Observed<MatrixState>) {
+    for (id, interest) in interests {
+        let (Some(MatrixSpec::Name(spec)), Some((key, _))) = (interest.want, id.name.split_once('/')) else {
+            continue;
+        };
+        let room = seen.outputs.get::<RoomId>(&id::room(key));
+        let Some(view) = room.and_then(|room| read.views.get(&room)) else {
+            continue;
+        };
+        let insists = match interests.get(&id::member(key, &spec.user.0)).and_then(|member| member.want) {
+            Some(MatrixSpec::Member(member)) => member.insists(),
+            _ => true,
+        };
+        let out = view.member(&spec.user).is_some_and(|member| member.membership.stays_out(insists));
+        if let Some(state) = view.name(&spec.user).filter(|name| name.joined || out) {
+            // In a room of ours a different name was given by somebody else, and is not in the way.
+            let (state, owner) = (MatrixState::Name(state), Owner::Ours);
             seen.found.insert(id.clone(), Seen { state, owner });
         }
     }

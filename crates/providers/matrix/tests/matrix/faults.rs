@@ -123,10 +123,10 @@ async fn every_write_may_lose_its_answer() {
 
 #[tokio::test]
 async fn a_homeserver_that_hangs_is_an_error_and_no_wait_without_end() {
-    let stage = one_room().await.limits(|limits| limits.request = Duration::from_millis(200));
+    let stage = one_room().await.limits(|limits| limits.read = Duration::from_millis(200));
     stage.home.sim().always("", "/", Fault::Timeout);
     let error = stage.session().plan(&Options::default(), true).await.expect_err("nothing can be seen");
-    assert!(error.to_string().contains("no answer within"), "{error}");
+    assert!(error.to_string().contains("no answer within 0.2 s"), "{error}");
 }
 
 async fn hint_of(stage: &Stage) -> (String, String) {

@@ -1,6 +1,7 @@
 //! The Matrix provider against a simulated homeserver, and the same against a real Synapse where one is installed.
 
 mod faults;
+mod gateway;
 mod home;
 mod stage;
 mod suite;
@@ -30,6 +31,8 @@ on_both!(
     every_field_that_changes_is_changed_in_place_and_back,
     a_room_of_version_10_is_as_good_as_one_of_version_12,
     members_count_by_their_join_and_not_by_an_invitation,
+    a_bot_is_named_once_the_gateway_has_settled,
+    a_name_that_somebody_else_gave_is_set_back_and_one_not_asked_for_stays,
     who_left_by_themselves_is_left_in_peace_and_an_agent_is_brought_back,
     exactly_those_in_the_manifest_stay_where_the_policy_says_so,
     a_forged_marker_counts_for_nothing,

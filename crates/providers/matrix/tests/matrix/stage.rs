@@ -17,12 +17,14 @@ use fraktalia_testkit::real::person::encode;
 use fraktalia_testkit::twice::Twice;
 use serde_json::{Map, Value as Json, json};
 
+use crate::gateway::Gateway;
 use crate::home::Home;
 
 /// A manifest in a folder, our state, and a homeserver.
 pub struct Stage {
     pub home: Home,
     pub manifest: Manifest,
+    pub gateway: Option<Gateway>,
     dir: tempfile::TempDir,
     limits: Limits,
     state: String,
@@ -44,7 +46,7 @@ impl Stage {
         });
         // On loopback nothing arrives late; tests in which something does say how late.
         let limits = Limits { settle: std::time::Duration::from_millis(40), ..Limits::default() };
-        Self { home, manifest, dir, limits, state: "state".into() }
+        Self { home, manifest, gateway: None, dir, limits, state: "state".into() }
     }
 
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
@@ -98,6 +100,17 @@ impl Stage {
             parent: None,
             on_remove: OnRemove::Retire,
         })
+    }
+
+    /// Binds an agent to a room, and no other any more.
+    pub fn bind_only(&mut self, agent: &str, room: &str) {
+        self.manifest.bindings = vec![manifest::Binding {
+            at: Span::default(),
+            agent: agent.into(),
+            peer: manifest::Peer::Room(room.into()),
+            account_of: None,
+            fractal: None,
+        }];
     }
 
     pub fn session(&self) -> Session {
@@ -187,8 +200,12 @@ impl Subject for Stage {
     fn session(&self, fault: Option<FaultAt>) -> Session {
         let section = self.manifest.matrix.as_ref().expect("a homeserver");
         let matrix = Twice(Matrix::new(section).with_limits(self.limits));
-        Session::new(self.manifest.clone(), Registry::new().with(matrix), self.state())
-            .with_fault(silent(fault))
+        let registry = Registry::new().with(matrix);
+        let registry = match &self.gateway {
+            Some(gateway) => registry.with(Twice(gateway.clone())),
+            None => registry,
+        };
+        Session::new(self.manifest.clone(), registry, self.state()).with_fault(silent(fault))
     }
 
     async fn snapshot(&self) -> Json {

@@ -13,6 +13,7 @@ use fraktalia_testkit::contract;
 use fraktalia_testkit::real::person::encode;
 use serde_json::{Value as Json, json};
 
+use crate::gateway::Gateway;
 use crate::home::{Home, Server};
 use crate::stage::{Stage, blockers, member, verbs};
 
@@ -139,6 +140,63 @@ pub async fn members_count_by_their_join_and_not_by_an_invitation(home: Home) {
     assert_eq!(verbs(&planned), [(format!("matrix/member/gardener/{carl}"), Verb::Update)]);
     stage.apply().await;
     assert_eq!(stage.membership(&room, "carl").await, "join");
+}
+
+/// A room with a bot that is called something else in it.
+fn named_bot(stage: &mut Stage, display_name: &str) {
+    let mut bot = member(&Home::id("agent"), MemberRole::Agent);
+    bot.display_name = Some(display_name.into());
+    stage.room("lounge").members = vec![bot];
+}
+
+pub async fn a_bot_is_named_once_the_gateway_has_settled(home: Home) {
+    let agent = home.register("agent").await;
+    let mut stage = Stage::new(home);
+    stage.gateway = Some(Gateway::of(agent));
+    named_bot(&mut stage, "The gardener");
+    stage.bind_only("gardener", "lounge");
+    stage.apply().await;
+    let room = stage.room_id("lounge").await.expect("the room is there");
+    let bot = Home::id("agent");
+    let called = async |stage: &Stage| stage.home.admin.display_name_in(&room, &bot).await.expect("a member");
+    assert_eq!(called(&stage).await.as_deref(), Some("The gardener"));
+
+    // One write drops the old route and adds the new one: the name cannot both precede and follow it.
+    named_bot(&mut stage, "The cook");
+    stage.bind_only("cook", "lounge");
+    let ended = stage.apply().await;
+    assert_eq!(called(&stage).await.as_deref(), Some("The cook"));
+    stage.roll_back(&ended.run).await;
+    assert_eq!(called(&stage).await.as_deref(), Some("The gardener"));
+}
+
+pub async fn a_name_that_somebody_else_gave_is_set_back_and_one_not_asked_for_stays(home: Home) {
+    let agent = home.register("agent").await;
+    let mut stage = Stage::new(home);
+    named_bot(&mut stage, "The gardener");
+    // Nobody speaks for the gateway here: a binding that no plan knows is waited for by nobody.
+    stage.bind_only("gardener", "lounge");
+    stage.apply().await;
+    let room = stage.room_id("lounge").await.expect("the room is there");
+    let bot = Home::id("agent");
+    let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.member/{}", encode(&room), encode(&bot));
+    agent.put(&path, &json!({"membership": "join", "displayname": "Mallory"})).await.expect("renamed");
+    stage.lose_state();
+    let planned = stage.plan().await;
+    assert_eq!(verbs(&planned), [(format!("matrix/name/lounge/{bot}"), Verb::Update)]);
+    assert_eq!(planned.plan.steps[0].title, "name agent \"The gardener\" in #lounge:chat.test");
+    stage.apply().await;
+
+    stage.room("lounge").members[0].display_name = None;
+    assert!(stage.plan().await.plan.is_empty(), "there is nothing to do about it");
+    stage.apply().await;
+    let called = stage.home.admin.display_name_in(&room, &bot).await.expect("a member");
+    assert_eq!(called.as_deref(), Some("The gardener"));
+
+    let ban = format!("/_matrix/client/v3/rooms/{}/ban", encode(&room));
+    stage.home.admin.post(&ban, &json!({"user_id": bot})).await.expect("banned");
+    named_bot(&mut stage, "The cook");
+    assert_eq!(verbs(&stage.plan().await), [], "who must not come in is not named either");
 }
 
 pub async fn who_left_by_themselves_is_left_in_peace_and_an_agent_is_brought_back(home: Home) {
