@@ -25,7 +25,7 @@ use crate::{observe, validate, write};
 pub struct Patience {
     /// For the OpenClaw program to check a file.
     pub validate: Duration,
-    /// For a gateway to be there before anything is written.
+    /// For a gateway to be there before anything is written. It may be restarting on somebody's last edit.
     pub reachable: Duration,
     /// For a gateway to take over a new file; some changes restart it, which takes half a minute.
     pub applied: Duration,
@@ -35,7 +35,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             validate: validate::DEADLINE,
-            reachable: Duration::from_secs(20),
+            reachable: Duration::from_mins(1),
             applied: Duration::from_secs(90),
         }
     }
