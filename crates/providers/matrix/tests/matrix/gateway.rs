@@ -21,6 +21,8 @@ use serde_json::json;
 pub struct Gateway {
     bot: Person,
     routes: Arc<Mutex<BTreeSet<String>>>,
+    /// Rooms whose invitation it has answered.
+    answered: Arc<Mutex<BTreeSet<RoomId>>>,
 }
 
 /// A room that is routed.
@@ -46,7 +48,12 @@ pub struct Write {
 
 impl Gateway {
     pub fn of(bot: Person) -> Self {
-        Self { bot, routes: Arc::default() }
+        Self { bot, routes: Arc::default(), answered: Arc::default() }
+    }
+
+    /// Whether it heard of this room for the first time.
+    fn is_news(&self, room: &RoomId) -> bool {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(room.clone())
     }
 
     fn routes(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -121,6 +128,9 @@ impl Provider for Gateway {
     async fn perform(&self, op: &Write, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
         for room in &op.rooms {
             let room = cx.outputs.resolve(room).map_err(|error| StepError::refused(error.to_string()))?;
+            if !self.is_news(&room) {
+                continue;
+            }
             let path = format!("/_matrix/client/v3/join/{}", encode(&room.0));
             self.bot
                 .post(&path, &json!({}))

@@ -155,6 +155,11 @@ pub async fn a_bot_is_named_once_the_gateway_has_settled(home: Home) {
     stage.gateway = Some(Gateway::of(agent));
     named_bot(&mut stage, "The gardener");
     stage.bind_only("gardener", "lounge");
+    let plan = stage.plan().await.plan;
+    let step = |title: &str| plan.steps.iter().find(|step| step.title.starts_with(title)).map(|step| step.id);
+    let (write, name) = (step("write the file").expect("a write"), step("name agent").expect("a name"));
+    let waits = plan.edges.iter().any(|edge| (edge.from, edge.to) == (write, name));
+    assert!(waits, "whichever of the two is faster: {:?}", plan.edges);
     stage.apply().await;
     let room = stage.room_id("lounge").await.expect("the room is there");
     let bot = Home::id("agent");
