@@ -152,7 +152,7 @@ fn is_part(change: &Change) -> bool {
 /// The kind of thing that a part belongs to.
 fn whole(kind: &str) -> Option<&'static str> {
     match kind {
-        "member" => Some("room"),
+        "member" | "name" => Some("room"),
         "file" => Some("tree"),
         _ => None,
     }
