@@ -127,11 +127,13 @@ impl Person {
         Ok(self.get(&path).await?["displayname"].as_str().map(str::to_owned))
     }
 
-    /// Writes a text message and gives its event id.
+    /// Writes a text message and gives its event id. User ids in it are mentions, as they are in what clients send.
     pub async fn say(&self, room: &str, text: &str) -> Result<String> {
         let transaction = super::synapse::random_hex()?;
         let path = format!("/_matrix/client/v3/rooms/{}/send/m.room.message/{transaction}", encode(room));
-        let answer = self.put(&path, &json!({ "msgtype": "m.text", "body": text })).await?;
+        let mentions = json!({ "user_ids": mentioned(text).collect::<Vec<_>>() });
+        let message = json!({ "msgtype": "m.text", "body": text, "m.mentions": mentions });
+        let answer = self.put(&path, &message).await?;
         Ok(answer["event_id"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -192,6 +194,12 @@ impl Person {
         }
         expect_json(request, what).await
     }
+}
+
+/// The user ids among the words of a text.
+fn mentioned(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split_whitespace().map(|word| word.trim_end_matches([':', ',', '.', '?', '!']));
+    words.filter(|word| word.starts_with('@') && word.contains(':'))
 }
 
 /// Percent-encodes one segment of a path, or a query value.
