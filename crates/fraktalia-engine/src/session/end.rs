@@ -6,6 +6,7 @@ use super::{
 };
 use crate::applier::Backward;
 use crate::journal::Status;
+use fraktalia_plan::Step;
 
 impl Session {
     /// Goes on with the run that was not finished.
@@ -202,23 +203,18 @@ fn moved(run: &Run, now: &Planned) -> bool {
     if plan.basis.manifest != now.plan.basis.manifest {
         return true;
     }
+    let changed = |id: &ResourceId| plan.basis.touched.get(id).and_then(Option::as_ref) != now.found.get(id);
     plan.steps
         .iter()
         .filter(|step| *run.status(step.id) == Status::Untouched)
-        .flat_map(|step| &step.realises)
-        .any(|id| {
-            let then = plan.basis.touched.get(id).and_then(Option::as_ref);
-            then != now.found.get(id) && !partly_done(run, id)
-        })
+        .any(|step| step.realises.iter().any(changed) && !still_wanted(step, &now.plan))
 }
 
-/// Whether another step of the same resource has run already, so that it cannot be as it was planned.
-fn partly_done(run: &Run, id: &ResourceId) -> bool {
-    let plan = &run.header.plan;
-    plan.steps
-        .iter()
-        .filter(|step| step.realises.contains(id))
-        .any(|step| *run.status(step.id) != Status::Untouched)
+/// Whether a plan made just now has the same step: then what has changed is what the run itself has done. A bot that has
+/// joined a room has a name there, for one, and is still to be given another.
+fn still_wanted(step: &Step, now: &Plan) -> bool {
+    !now.is_blocked()
+        && now.steps.iter().any(|other| other.title == step.title && other.realises == step.realises)
 }
 
 /// Whether a plan made after a run still wants something of what the run was about.
