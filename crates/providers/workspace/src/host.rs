@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use fraktalia_model::manifest::Owner;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -30,6 +31,13 @@ use crate::error::HostError;
 /// What is larger is not read, hashed or kept: a workspace file that an agent reads at its start has 20,000
 /// characters.
 pub const LARGEST_FILE: u64 = 16 << 20;
+
+/// Two changes of a file that are further apart than this have different change times: kernels stamp with the
+/// time of their last tick, 10 ms at the most.
+const CLOCK_TICK: Duration = Duration::from_millis(20);
+
+/// So often we look again at a file that somebody is writing to, before we say so.
+const LOOKS: u32 = 5;
 
 /// Never out of the directory, never through a link of any sort.
 const STRICT: ResolveFlags =
@@ -175,11 +183,40 @@ impl Dir {
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
         let fd = open_strictly(&self.fd, path.as_str(), flags).map_err(|e| self.failed("open", path, e))?;
-        let again = rustix::fs::fstat(&fd).map_err(|errno| self.failed("read", path, errno))?;
-        if (again.st_dev, again.st_ino) != (stat.st_dev, stat.st_ino) || again.st_nlink != 1 {
+        let Some(again) = self.only_name(path, &fd).map_err(|errno| self.failed("read", path, errno))? else {
+            return Ok(Opened::Odd("changing while it is read".into()));
+        };
+        if (again.st_dev, again.st_ino) != (stat.st_dev, stat.st_ino) {
             return Ok(Opened::Odd("changing while it is read".into()));
         }
         Ok(Opened::File(File::from(fd), again))
+    }
+
+    /// The state of the open file if `path` is its one and only name; `None` when that cannot be said.
+    ///
+    /// A count of one is not enough: a name that is linked to a file outside and taken away again leaves our
+    /// descriptor on that file, with a count of one. Each such change sets the change time anew, which is as
+    /// coarse as [`CLOCK_TICK`]. So: count, then look at the name, then see that nothing has changed in between.
+    fn only_name(&self, path: &RelPath, fd: &OwnedFd) -> rustix::io::Result<Option<Stat>> {
+        for _ in 0..LOOKS {
+            let before = rustix::fs::fstat(fd)?;
+            if age(&before) < CLOCK_TICK {
+                std::thread::sleep(CLOCK_TICK);
+            }
+            let named = match open_strictly(&self.fd, path.as_str(), OFlags::PATH | OFlags::NOFOLLOW) {
+                Ok(named) => rustix::fs::fstat(&named)?,
+                Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(None),
+                Err(errno) => return Err(errno),
+            };
+            let after = rustix::fs::fstat(fd)?;
+            if (named.st_dev, named.st_ino) != (after.st_dev, after.st_ino) {
+                return Ok(None);
+            }
+            if changed_at(&after) == changed_at(&before) {
+                return Ok((after.st_nlink == 1).then_some(after));
+            }
+        }
+        Ok(None)
     }
 
     fn full(&self, path: &RelPath) -> PathBuf {
@@ -223,6 +260,19 @@ fn kind(stat: &Stat) -> Kind {
 
 fn access(stat: &Stat) -> Access {
     Access { mode: stat.st_mode & 0o7777, owner: Owner { uid: stat.st_uid, gid: stat.st_gid } }
+}
+
+/// Seconds and nanoseconds of the last change to the file, its names included.
+fn changed_at(stat: &Stat) -> (i64, i64) {
+    (stat.st_ctime, stat.st_ctime_nsec.cast_signed())
+}
+
+/// How long ago it changed; nothing when that lies in the future, as on a server whose clock is ahead.
+fn age(stat: &Stat) -> Duration {
+    let (seconds, nanoseconds) = changed_at(stat);
+    let at = Duration::new(seconds.cast_unsigned(), u32::try_from(nanoseconds).unwrap_or(0));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(at)
 }
 
 /// SHA-256 of what is left to read, hex; each chunk is also handed on.

@@ -185,6 +185,38 @@ fn a_race_for_a_file_never_reaches_what_is_outside() {
     victim.assert_untouched();
 }
 
+/// A name that comes and goes leaves whoever opened it with a file that has one name only: the one outside.
+#[test]
+fn a_file_that_is_linked_in_and_out_is_never_taken_for_one_of_the_workspace() {
+    let world = World::new();
+    let victim = Victim::beside(&world);
+    fs::create_dir_all(world.tree()).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let attacker = {
+        let (at, victim, stop) = (world.path("USER.md"), victim.0.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                fs::hard_link(&victim, &at).unwrap();
+                fs::remove_file(&at).unwrap();
+            }
+        })
+    };
+    let dir = Dir::open(&world.tree()).unwrap().unwrap();
+    let (name, mut met) = (rel("USER.md"), 0);
+    for _ in 0..3_000 {
+        match dir.look(&name) {
+            Ok(Some(Node::Odd { .. })) => met += 1,
+            Ok(None) | Err(_) => {}
+            Ok(Some(node)) => panic!("taken for a file of the workspace: {node:?}"),
+        }
+        assert!(dir.set_access(&name, 0o666, None).is_err());
+    }
+    stop.store(true, Ordering::Relaxed);
+    attacker.join().unwrap();
+    assert!(met > 0, "it was never there");
+    victim.assert_untouched();
+}
+
 #[test]
 fn a_race_for_a_directory_never_reaches_what_is_outside() {
     let temp = tempfile::tempdir().unwrap();
