@@ -22,11 +22,12 @@ struct Layer {
 
 fn layer(name: &str) -> Option<Layer> {
     let testkit = || vec!["fraktalia-testkit"];
-    let program = || [CORE, PROVIDERS].concat();
+    let program = || [CORE, PROVIDERS, &["fraktalia-plane"]].concat();
     let (may_use, in_tests, never) = match name {
         "fraktalia-model" => (vec![], vec![], EFFECTS),
         "fraktalia-plan" => (vec!["fraktalia-model"], testkit(), EFFECTS),
         "fraktalia-engine" => (vec!["fraktalia-model", "fraktalia-plan"], testkit(), &[] as &[&str]),
+        "fraktalia-plane" => (vec![], testkit(), &[] as &[&str]),
         name if PROVIDERS.contains(&name) => (CORE.to_vec(), testkit(), &[] as &[&str]),
         "fraktalia" => (program(), testkit(), &[] as &[&str]),
         "fraktalia-testkit" => (CORE.to_vec(), vec![], &[] as &[&str]),

@@ -1,0 +1,1 @@
+//! The nftables table that closes the networks of sandboxes.
