@@ -152,8 +152,11 @@ impl World {
         std::fs::write(self.context().join(name), text).unwrap();
     }
 
+    /// No two worlds share a layer: the engine takes a layer away with the last image that has a name, even while
+    /// another build rests on it.
     pub fn dockerfile(&self, rest: &str) {
-        self.write("Dockerfile", &format!("FROM scratch\nLABEL {TEST}=1\n{rest}"));
+        let mark = &self.mark;
+        self.write("Dockerfile", &format!("FROM scratch\nLABEL {TEST}=1 {TEST}.world={mark}\n{rest}"));
     }
 
     /// Lets the manifest say what the context holds now, as reading it anew would.
