@@ -30,6 +30,10 @@ impl SystemId {
     pub fn docker(host: &str) -> Self {
         Self(format!("docker@{host}"))
     }
+    /// What runs beside the Docker engine of a host: closed networks and forwarded ports.
+    pub fn plane(host: &str) -> Self {
+        Self(format!("plane@{host}"))
+    }
     /// Any other system, for instance a test's.
     pub fn named(name: &str) -> Self {
         Self(name.into())
@@ -181,6 +185,21 @@ pub fn network(host: &str, name: &str) -> ResourceId {
 /// The containers that OpenClaw made for an agent on a host.
 pub fn sandbox(host: &str, agent: &str) -> ResourceId {
     ResourceId::new(SystemId::docker(host), "sandbox", agent)
+}
+
+/// The container that holds isolation and forwards on a host.
+pub fn helper(host: &str) -> ResourceId {
+    ResourceId::new(SystemId::docker(host), "helper", "helper")
+}
+
+/// The isolation of a network on a host.
+pub fn isolation(host: &str, network: &str) -> ResourceId {
+    ResourceId::new(SystemId::plane(host), "isolation", network)
+}
+
+/// A forwarded port of a host, by where it is reached: `127.0.0.1:9000`.
+pub fn forward(host: &str, listen: std::net::SocketAddr) -> ResourceId {
+    ResourceId::new(SystemId::plane(host), "forward", listen.to_string())
 }
 
 /// A fractal's workspace directory.

@@ -308,6 +308,8 @@ pub struct Fractal {
     pub auto_reply: bool,
     /// The key of its sandbox.
     pub sandbox: Option<String>,
+    /// The name of the network that its containers are on.
+    pub network: Option<String>,
     /// Its workspace.
     pub workspace: Workspace,
     /// Any other key of its agent entry.

@@ -149,23 +149,23 @@ pub(crate) fn whole(manifest: &Manifest, root: &Root, findings: &mut Findings) {
 /// On one host, bridges have different names and subnets do not overlap.
 fn networks(manifest: &Manifest, root: &Root, findings: &mut Findings) {
     let mut bridges: HashMap<(&str, &str), Mark> = HashMap::new();
-    let mut subnets: BTreeMap<&str, Vec<(text::Subnet, &Text)>> = BTreeMap::new();
+    let mut subnets: BTreeMap<&str, Vec<Placed<'_>>> = BTreeMap::new();
     for (key, raw) in root.networks.iter() {
-        let Some(Network { host, bridge, .. }) = manifest.networks.get(&key.value) else {
-            continue;
-        };
-        if let Some(other) = bridges.insert((host, bridge), key.at) {
-            let message =
-                format!("the network `{}` would get a bridge `{bridge}` that another one has", key.value);
-            let hint = "rename one of the two: the names of bridges have at most 15 characters";
-            findings.clash("manifest.duplicate-bridge", key.at, other, message, hint);
-        }
-        let Some(written) = &raw.subnet else { continue };
-        match text::subnet(&written.value) {
-            Ok(subnet) => subnets.entry(host).or_default().push((subnet, written)),
-            Err(hint) => {
-                let message = format!("`{}` is not a subnet", written.value);
-                findings.error("manifest.bad-subnet", written.at, message, hint);
+        let at = raw.subnet.as_ref().map_or(key.at, |written| written.at);
+        for (name, network) in manifest.networks.iter().filter(|(_, network)| network.key == key.value) {
+            let Network { host, bridge, subnet, .. } = network;
+            if let Some(other) = bridges.insert((host, bridge), key.at) {
+                let message =
+                    format!("the network `{name}` would get a bridge `{bridge}` that another one has");
+                let hint = "rename one of the two: the names of bridges have at most 15 characters";
+                findings.clash("manifest.duplicate-bridge", key.at, other, message, hint);
+            }
+            match text::subnet(subnet) {
+                Ok(range) => subnets.entry(host).or_default().push((range, subnet, at)),
+                Err(hint) => {
+                    let message = format!("`{subnet}` is not a subnet");
+                    findings.error("manifest.bad-subnet", at, message, hint);
+                }
             }
         }
     }
@@ -175,24 +175,28 @@ fn networks(manifest: &Manifest, root: &Root, findings: &mut Findings) {
 }
 
 /// Sorted by first address, a subnet overlaps another only if it begins before the furthest end so far.
-fn overlaps(subnets: &mut [(text::Subnet, &Text)], findings: &mut Findings) {
-    subnets.sort_by_key(|(subnet, written)| (subnet.range, written.at));
-    let mut furthest: Option<(u32, &Text)> = None;
-    for (subnet, written) in subnets {
+fn overlaps(subnets: &mut [Placed<'_>], findings: &mut Findings) {
+    subnets.sort_by_key(|(subnet, _, at)| (subnet.range, *at));
+    let mut furthest: Option<(u32, (&str, Mark))> = None;
+    for &mut (subnet, written, at) in subnets {
+        let this = (written, at);
         if let Some((end, other)) = furthest
             && subnet.range.0 <= end
         {
             // Point at the one that comes later in the file.
-            let (first, second) = if other.at < written.at { (other, *written) } else { (*written, other) };
-            let message = format!("`{}` overlaps with `{}`", second.value, first.value);
-            let hint = "choose a subnet that no other network of this host has";
-            findings.clash("manifest.subnet-overlap", second.at, first.at, message, hint);
+            let (first, second) = if other.1 < at { (other, this) } else { (this, other) };
+            let message = format!("`{}` overlaps with `{}`", second.0, first.0);
+            let hint = "choose a `subnet` that no other network of this host has";
+            findings.clash("manifest.subnet-overlap", second.1, first.1, message, hint);
         }
         if furthest.is_none_or(|(end, _)| subnet.range.1 > end) {
-            furthest = Some((subnet.range.1, written));
+            furthest = Some((subnet.range.1, this));
         }
     }
 }
+
+/// A subnet with its text, and where that stands or follows from.
+type Placed<'a> = (text::Subnet, &'a str, Mark);
 
 /// What a room is in has to be a space, and no space is in itself.
 fn spaces(root: &Root, findings: &mut Findings) {

@@ -43,12 +43,17 @@ pub struct HostPaths {
 pub struct Network {
     /// Place of the declaration.
     pub at: Span,
+    /// The key in the manifest. Networks that each belong to one fractal share it.
+    pub key: String,
+    /// The fractal that it is for; all whose sandbox names it when absent.
+    pub fractal: Option<String>,
     /// The key of the host.
     pub host: String,
     /// The name of the bridge interface: `fkt-` and at most 11 more characters.
     pub bridge: String,
-    /// IPv4 subnet in CIDR form.
-    pub subnet: Option<String>,
+    /// IPv4 subnet in CIDR form: it has to be known before the network is made, so that nobody in it can use an
+    /// address from outside of it.
+    pub subnet: String,
     /// Whether containers reach the internet.
     pub internet: bool,
     /// What else they reach, as written: `192.168.1.40:22/tcp`.

@@ -182,7 +182,11 @@ section! {
     Network {
         /// The key of its host. Default: `local`.
         host: Option<Text>,
-        /// IPv4 subnet: `172.30.77.0/24`.
+        /// One network of its own for each fractal whose sandbox names this one, called `KEY-FRACTAL`. Default: no,
+        /// they share one, and reach each other in it.
+        each_fractal: Option<bool>,
+        /// IPv4 subnet: `172.30.77.0/24`. Default: one of 32 addresses in 10.208.0.0/12 that follows from the
+        /// network's name.
         subnet: Option<Text>,
         /// Whether containers reach the internet. Default: yes.
         internet: Option<bool>,
@@ -392,5 +396,22 @@ section! {
         protect: Vec<Text>,
         /// A plan that removes more needs `--allow-removals`.
         max_removals: Option<u32>,
+    }
+}
+
+impl Network {
+    /// Whether each fractal has one of these for itself.
+    pub(crate) fn is_each_fractals(&self) -> bool {
+        self.each_fractal.unwrap_or(false)
+    }
+}
+
+impl Root {
+    /// The key of the network that the sandbox of a fractal names.
+    pub(crate) fn network_key(&self, fractal: &Text) -> Option<&str> {
+        let fractal = self.fractals.iter().find(|(key, _)| key.value == fractal.value)?.1;
+        let sandbox = fractal.sandbox.as_ref()?;
+        let sandbox = self.sandboxes.iter().find(|(key, _)| key.value == sandbox.value)?.1;
+        Some(&sandbox.network.as_ref()?.value)
     }
 }

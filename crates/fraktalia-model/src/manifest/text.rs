@@ -95,6 +95,15 @@ pub(crate) fn bridge(network: &str) -> String {
     format!("fkt-{start}-{digest}")
 }
 
+/// A subnet for a network whose manifest names none: the same for the same name, so that it stays when others come
+/// and go. 32 addresses of 10.208.0.0/12, a part of the private range that few homes use.
+pub(crate) fn subnet_for(network: &str) -> String {
+    let digest = Sha256::digest(network.as_bytes());
+    let place = (u32::from(digest[0]) << 8 | u32::from(digest[1])) & 0x7fff;
+    let first = u32::from(Ipv4Addr::new(10, 208, 0, 0)) + (place << 5);
+    format!("{}/27", Ipv4Addr::from(first))
+}
+
 /// An IPv4 subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subnet {

@@ -297,6 +297,15 @@ networks:
   d: { subnet: 10.1.3.0/24 }
 ");
 
+    networks_of_single_fractals_do_not_clash: found("\
+networks:
+  own: { each_fractal: true, subnet: 10.1.0.0/16 }
+  own-cook: {}
+sandboxes: { s: { network: own } }
+fractals:
+  cook: { members: [ana, ben], sandbox: s }
+");
+
     a_sandbox_and_its_network_are_on_one_host: found("\
 hosts: { mox: { docker: 'tcp://10.0.0.5:2376' } }
 networks: { garden: }

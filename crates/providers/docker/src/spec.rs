@@ -129,7 +129,7 @@ fn network_of(name: &str, network: &Network) -> Resource<Spec> {
     let spec = NetworkSpec {
         name: name.into(),
         bridge: network.bridge.clone(),
-        subnet: network.subnet.clone(),
+        subnet: Some(network.subnet.clone()),
         internet: network.internet,
         openings,
     };
@@ -185,11 +185,11 @@ fn sandbox_of(
         })?),
     };
     let image = sandbox.image.as_ref().map(|_| id::image(&sandbox.host, key));
-    let network = sandbox.network.as_ref().map(|name| id::network(&sandbox.host, name));
+    let network = fractal.network.as_ref().map(|name| id::network(&sandbox.host, name));
     let spec = SandboxSpec {
         agent: fractal.key.clone(),
         image: image.clone().map(Value::after),
-        network: sandbox.network.clone(),
+        network: fractal.network.clone(),
         user: sandbox.user.clone(),
         memory,
         nano_cpus: sandbox.cpus.map(nano_cpus),

@@ -117,7 +117,7 @@ async fn a_changed_network_is_made_anew_and_a_rollback_makes_the_old_one_again(m
     let sandbox = world.openclaw_container("one", &world.agent(), |_| {}).await;
     let before = world.snapshot().await;
     world.network().internet = false;
-    world.network().subnet = Some(world.subnet(1));
+    world.network().subnet = world.subnet(1);
     let plan = world.plan().await.plan;
     assert_eq!(plan.changes[0].verb, Verb::Replace);
     assert!(

@@ -61,9 +61,9 @@ fn agent(manifest: &Manifest, fractal: &Fractal) -> Resource<OpenClawSpec> {
     if let Some((key, sandbox)) =
         fractal.sandbox.as_ref().and_then(|key| Some((key, manifest.sandboxes.get(key)?)))
     {
-        sandbox_fields(manifest, sandbox, &mut fields);
+        sandbox_fields(manifest, fractal, sandbox, &mut fields);
         requires.extend(sandbox.image.as_ref().map(|_| id::image(&sandbox.host, key)));
-        requires.extend(sandbox.network.as_ref().map(|network| id::network(&sandbox.host, network)));
+        requires.extend(fractal.network.as_ref().map(|network| id::network(&sandbox.host, network)));
     }
     flatten(&mut Vec::new(), &fractal.openclaw, &mut fields);
     let spec = OpenClawSpec::Agent { id: fractal.key.clone(), fields };
@@ -74,7 +74,12 @@ fn agent(manifest: &Manifest, fractal: &Fractal) -> Resource<OpenClawSpec> {
     }
 }
 
-fn sandbox_fields(manifest: &Manifest, sandbox: &manifest::Sandbox, fields: &mut Vec<Field>) {
+fn sandbox_fields(
+    manifest: &Manifest,
+    fractal: &Fractal,
+    sandbox: &manifest::Sandbox,
+    fields: &mut Vec<Field>,
+) {
     let mut put = |path: &str, value: Option<Json>| fields.extend(value.map(|value| Field::new(path, value)));
     let text = |text: &Option<String>| text.as_deref().map(Json::from);
     // These enums are written in the manifest as OpenClaw writes them.
@@ -84,13 +89,13 @@ fn sandbox_fields(manifest: &Manifest, sandbox: &manifest::Sandbox, fields: &mut
         sandbox.workspace_access.and_then(|access| serde_json::to_value(access).ok()),
     );
     put("sandbox.docker.image", sandbox.image.as_ref().map(|image| image.tag.as_str().into()));
-    put("sandbox.docker.network", text(&sandbox.network));
+    put("sandbox.docker.network", text(&fractal.network));
     put("sandbox.docker.user", text(&sandbox.user));
     put("sandbox.docker.readOnlyRoot", sandbox.read_only_root.map(Json::from));
     put("sandbox.docker.memory", text(&sandbox.memory));
     put("sandbox.docker.cpus", sandbox.cpus.map(number));
     let dns =
-        sandbox.network.as_ref().and_then(|name| manifest.networks.get(name)).map(|network| &network.dns);
+        fractal.network.as_ref().and_then(|name| manifest.networks.get(name)).map(|network| &network.dns);
     let dns: Vec<String> = dns.into_iter().flatten().map(ToString::to_string).collect();
     put("sandbox.docker.dns", (!dns.is_empty()).then(|| dns.into()));
 }

@@ -23,9 +23,11 @@ fn everything(world: &mut World) {
         "net".into(),
         Network {
             at: Span::default(),
+            key: "net".into(),
+            fractal: None,
             host: "local".into(),
             bridge: "fkt-net".into(),
-            subnet: None,
+            subnet: "10.208.0.0/27".into(),
             internet: true,
             allow: Vec::new(),
             dns: vec!["9.9.9.9".parse().expect("an address")],
@@ -48,6 +50,7 @@ fn everything(world: &mut World) {
     );
     let gardener = world.fractal("gardener");
     gardener.sandbox = Some("standard".into());
+    gardener.network = Some("net".into());
     gardener.model = Some(Model { primary: "a/b".into(), fallbacks: vec!["c/d".into(), "e/f".into()] });
     gardener.openclaw = json!({"tools": {"deny": ["browser"]}, "identity": {"emoji": "x"}})
         .as_object()

@@ -77,18 +77,59 @@ impl Lowering<'_> {
         let root = self.root;
         let mut networks = BTreeMap::new();
         for (key, raw) in root.networks.iter() {
-            let network = Network {
-                at: self.span(key.at),
-                host: self.on_host(raw.host.as_ref()),
-                bridge: text::bridge(&key.value),
-                subnet: raw.subnet.as_ref().map(|subnet| subnet.value.clone()),
-                internet: raw.internet.unwrap_or(true),
-                allow: raw.allow.iter().filter_map(|text| self.opening(text)).collect(),
-                dns: raw.dns.iter().filter_map(|text| self.address(text)).collect(),
-            };
-            networks.insert(key.value.clone(), network);
+            if !raw.is_each_fractals() {
+                networks.insert(key.value.clone(), self.network(key, raw, None));
+                continue;
+            }
+            if let Some(subnet) = &raw.subnet {
+                let message = "several networks cannot have one subnet";
+                let hint = "leave `subnet` away: each fractal's network gets one that follows from its name";
+                self.findings.error("manifest.subnet-of-many", subnet.at, message, hint);
+            }
+            for fractal in
+                root.fractals.keys().filter(|fractal| root.network_key(fractal) == Some(&key.value))
+            {
+                let name = own_network(&key.value, &fractal.value);
+                if let Some(other) = root.networks.keys().find(|other| other.value == name) {
+                    let message =
+                        format!("the network of `{}` would be called `{name}`, as another is", fractal.value);
+                    self.findings.clash(
+                        "manifest.duplicate-network",
+                        key.at,
+                        other.at,
+                        message,
+                        "rename one of the two",
+                    );
+                }
+                networks.insert(name, self.network(key, raw, Some(&fractal.value)));
+            }
         }
         networks
+    }
+
+    fn network(&mut self, key: &Text, raw: &raw::Network, fractal: Option<&str>) -> Network {
+        let name = fractal.map_or_else(|| key.value.clone(), |fractal| own_network(&key.value, fractal));
+        Network {
+            at: self.span(key.at),
+            key: key.value.clone(),
+            fractal: fractal.map(String::from),
+            host: self.on_host(raw.host.as_ref()),
+            bridge: text::bridge(&name),
+            subnet: raw
+                .subnet
+                .as_ref()
+                .map_or_else(|| text::subnet_for(&name), |subnet| subnet.value.clone()),
+            internet: raw.internet.unwrap_or(true),
+            allow: raw.allow.iter().filter_map(|text| self.opening(text)).collect(),
+            dns: raw.dns.iter().filter_map(|text| self.address(text)).collect(),
+        }
+    }
+
+    /// The name of the network that the containers of a fractal are on.
+    pub(super) fn network_name(&self, fractal: &Text) -> Option<String> {
+        let key = self.root.network_key(fractal)?;
+        let raw = self.root.networks.iter().find(|(declared, _)| declared.value == key)?.1;
+        Some(if raw.is_each_fractals() { own_network(key, &fractal.value) } else { key.into() })
     }
 
     fn opening(&mut self, text: &Text) -> Option<Opening> {
@@ -228,6 +269,11 @@ impl Lowering<'_> {
     pub(super) fn at_of(named: Option<&Text>, otherwise: Mark) -> Mark {
         named.map_or(otherwise, |text| text.at)
     }
+}
+
+/// How the network is called that one fractal has for itself.
+fn own_network(key: &str, fractal: &str) -> String {
+    format!("{key}-{fractal}")
 }
 
 /// The hash of an image: of its context (see [`crate::files::Files::hash_context`]) together with what it is built

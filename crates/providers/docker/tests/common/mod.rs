@@ -98,9 +98,11 @@ impl World {
         self.manifest.hosts.insert("local".into(), host);
         let network = Network {
             at: Span::default(),
+            key: self.mark.clone(),
+            fractal: None,
             host: "local".into(),
             bridge: self.mark.clone(),
-            subnet: Some(self.subnet(0)),
+            subnet: self.subnet(0),
             internet: true,
             allow: Vec::new(),
             dns: Vec::new(),
@@ -120,7 +122,9 @@ impl World {
             cpus: Some(1.0),
         };
         self.manifest.sandboxes.insert("standard".into(), sandbox);
-        self.manifest.fractals.insert(self.agent(), fractal(&self.agent(), self.workspace()));
+        let mut gardener = fractal(&self.agent(), self.workspace());
+        gardener.network = Some(self.mark.clone());
+        self.manifest.fractals.insert(self.agent(), gardener);
         self.hash();
     }
 
@@ -371,6 +375,7 @@ fn fractal(key: &str, path: PathBuf) -> Fractal {
         account: Account::Shared,
         auto_reply: true,
         sandbox: Some("standard".into()),
+        network: None,
         workspace: Workspace { path, owner: None, files: BTreeMap::new(), on_remove: OnRemove::Keep },
         openclaw: serde_json::Map::new(),
         on_remove: OnRemove::Delete,

@@ -159,6 +159,7 @@ impl World {
             account: Account::Shared,
             auto_reply: true,
             sandbox: None,
+            network: None,
             workspace: Workspace {
                 path: format!("/srv/{key}").into(),
                 owner: None,

@@ -116,6 +116,7 @@ fn fractal(key: &str, path: PathBuf) -> Fractal {
         account: Account::Shared,
         auto_reply: true,
         sandbox: None,
+        network: None,
         workspace: Workspace {
             path,
             owner: None::<Owner>,
