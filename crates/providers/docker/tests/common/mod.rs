@@ -343,11 +343,16 @@ impl Subject for World {
 
     async fn snapshot(&self) -> serde_json::Value {
         let images = self.docker.list_images(None::<ListImagesOptions>).await.unwrap();
+        let standard = self.manifest.sandboxes["standard"].image.as_ref();
+        let wanted = standard.and_then(|image| image.build.as_ref()).map(|build| &build.content_hash);
         let images: BTreeMap<String, Option<String>> = images
             .into_iter()
             .filter_map(|image| {
                 let tag = image.repo_tags.iter().find(|tag| self.is_ours(tag))?;
-                Some((tag.replace(&self.mark, "mark"), image.labels.get("io.fraktalia.spec").cloned()))
+                // No two worlds have the same context, and so the same hash.
+                let built = image.labels.get("io.fraktalia.spec");
+                let built = if built == wanted { Some("as wanted".into()) } else { built.cloned() };
+                Some((tag.replace(&self.mark, "mark"), built))
             })
             .collect();
         let networks = self.docker.list_networks(None::<ListNetworksOptions>).await.unwrap();
