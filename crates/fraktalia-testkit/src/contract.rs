@@ -131,8 +131,16 @@ async fn for_each_death(mut attempt: impl AsyncFnMut(FaultAt) -> bool) {
 }
 
 /// Whether an apply died at `at`; otherwise it ran to its end.
+///
+/// It runs in a runtime of its own, since a dead process does nothing any more: ending the runtime drops what waits,
+/// and waits for what is busy with a file.
 async fn dies(subject: &dyn Subject, at: FaultAt) -> bool {
-    match apply(&subject.session(Some(at))).await {
+    let session = subject.session(Some(at));
+    let process = move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        runtime.expect("a runtime").block_on(apply(&session))
+    };
+    match tokio::task::spawn_blocking(process).await.expect("the apply does not panic") {
         Err(SessionError::Journal(JournalError::Gone)) => true,
         Ok(_) => false,
         Err(other) => panic!("the apply failed by itself: {other}"),
