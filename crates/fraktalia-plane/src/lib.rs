@@ -7,7 +7,9 @@
 //! - [`config`]: what it is told, and what it answers
 //! - [`isolation`]: the nftables table that closes the networks
 //! - [`forward`]: the listeners, and how bytes get from here to there
+//! - [`protocol`]: how it is asked
 
 pub mod config;
 pub mod forward;
 pub mod isolation;
+pub mod protocol;
