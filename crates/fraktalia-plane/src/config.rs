@@ -98,6 +98,13 @@ impl std::fmt::Display for Subnet {
     }
 }
 
+impl Subnet {
+    /// Whether an address is in it.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        (u32::from(address) ^ u32::from(self.address)) >> (32 - u32::from(self.prefix)) == 0
+    }
+}
+
 impl From<Subnet> for String {
     fn from(subnet: Subnet) -> Self {
         subnet.to_string()

@@ -8,8 +8,12 @@
 //! - [`isolation`]: the nftables table that closes the networks
 //! - [`forward`]: the listeners, and how bytes get from here to there
 //! - [`protocol`]: how it is asked
+//! - [`engine`]: where the containers are
+//! - [`helper`]: the program that holds it all
 
 pub mod config;
+pub mod engine;
 pub mod forward;
+pub mod helper;
 pub mod isolation;
 pub mod protocol;

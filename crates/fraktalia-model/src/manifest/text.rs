@@ -83,15 +83,16 @@ pub(crate) fn slug(text: &str) -> String {
     if slug.is_empty() { "gardener".into() } else { slug.into() }
 }
 
-/// The bridge interface of a network: `fkt-` and its name, cut and told apart by a hash when that is too long.
+/// The bridge interface of a network: `fkt-` and its name, cut and told apart by a hash when that is too long or has
+/// more than small letters, digits and `-` in it.
 pub(crate) fn bridge(network: &str) -> String {
+    let is_plain = |c: &char| matches!(c, 'a'..='z' | '0'..='9' | '-');
     let plain = format!("fkt-{network}");
-    if plain.len() <= INTERFACE {
+    if plain.len() <= INTERFACE && network.chars().all(|c| is_plain(&c)) {
         return plain;
     }
     let digest = crate::files::hex(&Sha256::digest(network.as_bytes())[..2]);
-    // Cut by bytes, safely: a network whose name is not ASCII was reported as a bad name.
-    let start: String = network.chars().filter(char::is_ascii).take(6).collect();
+    let start: String = network.to_ascii_lowercase().chars().filter(is_plain).take(6).collect();
     format!("fkt-{start}-{digest}")
 }
 
@@ -222,6 +223,8 @@ mod tests {
         assert!(one.len() <= INTERFACE && two.len() <= INTERFACE, "{one} {two}");
         assert_ne!(one, two);
         assert!(bridge("日本語日本語日本語").len() <= INTERFACE);
+        let odd = bridge("Garden_net.2");
+        assert!(odd.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-'), "{odd}");
     }
 
     #[test]
