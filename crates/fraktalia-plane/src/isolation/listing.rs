@@ -1,0 +1,192 @@
+//! What the kernel says it holds, and whether that is what was given to it.
+//!
+//! A table carries two names that only we read: which text it was made from, and a seal over what the kernel listed
+//! right after it was made. Whoever looks later needs no memory: the text is the right one if its hash is, and nobody
+//! changed it since if the seal still fits.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::rules::{Ruleset, Table, check_bridge, hex};
+use super::text::{BRIDGES, RULES_MARK};
+
+/// A set without elements whose name holds the digest of all the rest.
+pub(super) const SEAL: &str = "seal_";
+
+/// Other realms on one host that are listened to; a host has one or two.
+const MOST_TABLES: usize = 64;
+const MOST_BRIDGES: usize = 4096;
+
+/// What stands in the kernel under the name of our table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The hash of the text that it was made from, as it says.
+    pub rules: Option<String>,
+    /// The digest of what it held when it was made, as it says.
+    pub seal: Option<String>,
+    /// The digest of what it holds now. Counters and handles do not count.
+    pub digest: String,
+}
+
+/// Whether the table is what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// It is.
+    None,
+    /// There is no such table.
+    Missing,
+    /// It was made from other rules.
+    OtherRules,
+    /// Somebody changed it after it was made.
+    Changed,
+}
+
+/// What `nft` printed was not a listing.
+#[derive(Debug, thiserror::Error)]
+#[error("nft listed something that cannot be read ({0}); is it version 1.0 or later, built with JSON?")]
+pub struct BadListing(String);
+
+/// Compares what should be there with what is.
+pub fn drift(expected: &Ruleset, loaded: Option<&Loaded>) -> Drift {
+    match loaded {
+        None => Drift::Missing,
+        Some(loaded) if loaded.rules.as_deref() != Some(expected.hash()) => Drift::OtherRules,
+        Some(loaded) if loaded.seal.as_deref() != Some(&*loaded.digest) => Drift::Changed,
+        Some(_) => Drift::None,
+    }
+}
+
+/// Reads `nft -j list table`.
+pub(super) fn read_table(json: &[u8]) -> Result<Loaded, BadListing> {
+    let mut items = items(json)?;
+    items.retain(|item| item.get("metainfo").is_none());
+    let marks = |prefix: &str| {
+        let names = items.iter().filter_map(|item| item.pointer("/set/name")?.as_str());
+        let mut found = names.filter_map(|name| name.strip_prefix(prefix)).map(str::to_owned);
+        // With two of them nobody can tell which one is true.
+        found.next().filter(|_| found.next().is_none())
+    };
+    let (rules, seal) = (marks(RULES_MARK), marks(SEAL));
+    let is_seal = |item: &Value| {
+        item.pointer("/set/name").and_then(Value::as_str).is_some_and(|name| name.starts_with(SEAL))
+            && item.pointer("/set/elem").is_none()
+    };
+    items.retain(|item| !is_seal(item));
+    for item in &mut items {
+        settle(item);
+    }
+    let text = serde_json::to_vec(&items).map_err(|error| BadListing(error.to_string()))?;
+    Ok(Loaded { rules, seal, digest: hex(&text)[..32].to_owned() })
+}
+
+/// Reads `nft -j list tables`: the tables in the family `inet` that could be ours, in any realm.
+pub(super) fn read_tables(json: &[u8]) -> Result<Vec<Table>, BadListing> {
+    let items = items(json)?;
+    let tables = items.iter().filter_map(|item| item.get("table"));
+    let inet = tables.filter(|table| table.get("family").and_then(Value::as_str) == Some("inet"));
+    let names = inet.filter_map(|table| table.get("name")?.as_str());
+    Ok(names.filter_map(Table::named).take(MOST_TABLES).collect())
+}
+
+/// Reads the bridges in a listing of the set [`BRIDGES`] of another realm. Names that cannot be ours are left out.
+pub(super) fn read_bridges(json: &[u8]) -> Result<BTreeSet<String>, BadListing> {
+    let items = items(json)?;
+    let sets = items.iter().filter_map(|item| item.get("set"));
+    let ours = sets.filter(|set| set.get("name").and_then(Value::as_str) == Some(BRIDGES));
+    let elements = ours.filter_map(|set| set.get("elem")?.as_array()).flatten();
+    let names = elements.filter_map(Value::as_str).filter(|name| check_bridge(name).is_ok());
+    Ok(names.take(MOST_BRIDGES).map(str::to_owned).collect())
+}
+
+fn items(json: &[u8]) -> Result<Vec<Value>, BadListing> {
+    let mut listing: Value = serde_json::from_slice(json).map_err(|error| BadListing(error.to_string()))?;
+    match listing.get_mut("nftables").map(Value::take) {
+        Some(Value::Array(items)) => Ok(items),
+        _ => Err(BadListing("no list `nftables`".to_owned())),
+    }
+}
+
+/// Takes away what changes by itself: handles, what counters have counted, and the order of elements, which the kernel
+/// keeps in hash tables that it may grow at any time.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("handle");
+            if let Some(Value::Object(counter)) = fields.get_mut("counter") {
+                counter.clear();
+            }
+            for field in fields.values_mut() {
+                settle(field);
+            }
+            if let Some(Value::Array(elements)) = fields.get_mut("elem") {
+                elements.sort_by_cached_key(ToString::to_string);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(settle),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isolation::{Rules, ruleset};
+
+    fn listing(extra: &str) -> Vec<u8> {
+        format!(
+            r#"{{"nftables":[{{"metainfo":{{"version":"1"}}}},{{"table":{{"family":"inet","name":"fraktalia","handle":7}}}},
+            {{"set":{{"name":"rules_aa","handle":1}}}},{{"set":{{"name":"closed","handle":2,"elem":["b","a"]}}}}{extra}]}}"#
+        )
+        .into_bytes()
+    }
+
+    fn digest(extra: &str) -> String {
+        read_table(&listing(extra)).unwrap().digest
+    }
+
+    #[test]
+    fn counters_handles_and_the_order_of_elements_are_no_drift() {
+        let rule = |handle: u8, packets: u8, elements: &str| {
+            digest(&format!(
+                r#",{{"rule":{{"handle":{handle},"expr":[{{"counter":{{"packets":{packets}}}}},{{"drop":null}}]}}}},
+                {{"set":{{"name":"s","elem":{elements}}}}}"#
+            ))
+        };
+        assert_eq!(rule(1, 0, r#"["a","b"]"#), rule(9, 200, r#"["b","a"]"#));
+        assert_ne!(rule(1, 0, r#"["a","b"]"#), rule(1, 0, r#"["a"]"#));
+    }
+
+    #[test]
+    fn the_seal_itself_is_not_sealed_but_whatever_else_hides_behind_its_name_is() {
+        let plain = digest("");
+        assert_eq!(digest(r#",{"set":{"name":"seal_bb","handle":3}}"#), plain);
+        assert_ne!(digest(r#",{"set":{"name":"seal_bb","elem":["x"]}}"#), plain);
+        let two = listing(r#",{"set":{"name":"seal_bb"}},{"set":{"name":"seal_cc"}}"#);
+        assert_eq!(read_table(&two).unwrap().seal, None);
+    }
+
+    #[test]
+    fn each_sort_of_drift_has_its_name() {
+        let expected = ruleset(&Table::of(None), &Rules::default()).unwrap();
+        let fine = Loaded { rules: Some(expected.hash().into()), seal: Some("d".into()), digest: "d".into() };
+        assert_eq!(drift(&expected, Some(&fine)), Drift::None);
+        assert_eq!(drift(&expected, None), Drift::Missing);
+        assert_eq!(drift(&expected, Some(&Loaded { rules: None, ..fine.clone() })), Drift::OtherRules);
+        assert_eq!(drift(&expected, Some(&Loaded { seal: None, ..fine.clone() })), Drift::Changed);
+        assert_eq!(drift(&expected, Some(&Loaded { digest: "e".into(), ..fine })), Drift::Changed);
+    }
+
+    #[test]
+    fn of_other_tables_only_what_can_be_a_realm_and_a_bridge_is_read() {
+        let tables = br#"{"nftables":[{"table":{"family":"inet","name":"fraktalia_a_1"}},
+            {"table":{"family":"ip","name":"fraktalia_b_1"}},{"table":{"family":"inet","name":"filter"}},
+            {"table":{"family":"inet","name":"fraktalia\u0022 x"}}]}"#;
+        let names: Vec<String> =
+            read_tables(tables).unwrap().iter().map(|table| table.name().into()).collect();
+        assert_eq!(names, ["fraktalia_a_1"]);
+        let set = br#"{"nftables":[{"set":{"name":"bridges","elem":["fkt-a","docker0",7,"fkt-x y"]}}]}"#;
+        assert_eq!(read_bridges(set).unwrap(), ["fkt-a".to_owned()].into());
+        assert!(read_table(b"nonsense").is_err() && read_table(b"{}").is_err());
+    }
+}

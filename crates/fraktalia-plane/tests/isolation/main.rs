@@ -1,0 +1,15 @@
+//! Closed networks, judged by packets: namespaces play the host, its LAN with the internet behind it, two sandboxes
+//! and the container of another network. Nothing here touches the machine's own network or rules.
+
+mod echo;
+mod engine;
+mod flows;
+mod forwards;
+mod guarding;
+mod load;
+mod ns;
+mod packet;
+mod policy;
+mod probe;
+mod realms;
+mod world;
