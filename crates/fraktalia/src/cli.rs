@@ -108,6 +108,17 @@ Ctrl-C once: what is in flight is finished, then all is taken back. Twice: it st
   fraktalia graph --format mermaid
   fraktalia graph --format dot | dot -Tpdf > plan.pdf")]
     Graph(GraphArgs),
+    /// The helper beside a Docker engine, in the foreground: it keeps networks closed and carries forwarded ports.
+    #[command(
+        after_long_help = "`apply` brings it to each host as a container and tells it what to hold. Where it is to run as a service \
+        instead (`helper: service` at the host), this is what the service runs; examples/systemd has the unit. It asks \
+        nobody anything: what it was told last is in its directory, and is held again when it starts.
+
+Examples:
+  fraktalia forward --realm home
+  fraktalia forward --realm home --metrics 127.0.0.1:9464"
+    )]
+    Forward(ForwardArgs),
     /// The JSON Schema of the manifest, for editors.
     #[command(
         after_long_help = "Put this into the first line of a manifest, and editors with a YAML language server \
@@ -121,6 +132,29 @@ Ctrl-C once: what is in flight is finished, then all is taken back. Twice: it st
     /// A generated page of the reference, for the project's own documentation.
     #[command(hide = true)]
     Reference(ReferenceArgs),
+}
+
+/// `forward`
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    /// The realm that it works for. Default: the manifest's.
+    #[arg(long)]
+    pub realm: Option<String>,
+    /// Where it keeps what it was told. Default: `/var/lib/fraktalia/REALM`.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// The socket on which it is told. Default: `/run/fraktalia/REALM.sock`.
+    #[arg(long, value_name = "SOCKET", value_hint = ValueHint::FilePath)]
+    pub control: Option<PathBuf>,
+    /// The socket of the Docker engine that it follows.
+    #[arg(long, value_name = "SOCKET", default_value = "/var/run/docker.sock", value_hint = ValueHint::FilePath)]
+    pub docker: PathBuf,
+    /// Where Prometheus may read its metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// Put the question that comes on stdin to the helper that runs, and print its answer.
+    #[arg(long, hide = true)]
+    pub ask: bool,
 }
 
 /// `check`

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod explain;
+mod forward;
 mod graph;
 mod history;
 mod pages;
@@ -29,6 +30,7 @@ pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Show(args) => history::show(app, &args),
         Command::Explain(args) => wait(explain::run(app, &args)),
         Command::Graph(args) => wait(graph::run(app, &args)),
+        Command::Forward(args) => wait(forward::run(app, &args)),
         Command::Schema => pages::schema(),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),

@@ -30,7 +30,9 @@ pub fn main() -> ExitCode {
     };
     let detail = if cli.common.verbose > 0 { Detail::Full } else { Detail::Brief };
     let look = Look::of(Stream::Err, detail);
-    trace(cli.common.verbose);
+    // Whoever reads the log of a service did not ask for `-v`.
+    let talk = if matches!(cli.command, cli::Command::Forward(_)) { Some("fraktalia=info") } else { None };
+    trace(cli.common.verbose, talk);
     match command::run(&App::new(cli.common, detail), cli.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -49,14 +51,16 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { Exit::USAGE.into() } else { Exit::OK.into() }
 }
 
-/// What is said to live systems, for `-vv`; `FRAKTALIA_LOG` asks for more.
-fn trace(verbose: u8) {
+/// What is said to live systems, for `-vv`; `FRAKTALIA_LOG` asks for more, and `usual` is said anyway.
+fn trace(verbose: u8, usual: Option<&str>) {
     use tracing_subscriber::EnvFilter;
     let wanted = std::env::var("FRAKTALIA_LOG").ok();
-    if verbose < 2 && wanted.is_none() {
+    let level = if verbose < 2 { usual } else { Some("fraktalia=debug") };
+    if level.is_none() && wanted.is_none() {
         return;
     }
-    let filter =
-        wanted.and_then(|text| text.parse().ok()).unwrap_or_else(|| EnvFilter::new("fraktalia=debug"));
+    let filter = wanted
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| EnvFilter::new(level.unwrap_or("fraktalia=debug")));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -1,6 +1,7 @@
 //! What is held: the rules in the kernel, the listeners, and the file.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::{HelperError, Options, disk};
 use crate::config::{Config, Listen};
 use crate::engine::Seen;
 use crate::forward::{Addresses, Forwarder};
-use crate::isolation::{Dnat, Guard, GuardError, Nft, NftError, Rules, Table};
+use crate::isolation::{Dnat, Guard, GuardError, Nft, Rules, Table};
 use crate::protocol::{Answer, Carried, View, fingerprint};
 
 /// More than this is asked of no helper.
@@ -52,12 +53,9 @@ impl Refusal {
 }
 
 impl From<GuardError> for Refusal {
+    /// These errors name their cure themselves.
     fn from(error: GuardError) -> Self {
-        let hint = match &error {
-            GuardError::Nft(error) => Some(error.hint()),
-            GuardError::Rules(_) => None,
-        };
-        Self { what: error.to_string(), hint }
+        Self { what: error.to_string(), hint: None }
     }
 }
 
@@ -186,7 +184,7 @@ impl Holder {
         match &held.guard {
             Some(guard) => guard.set(rules).await?,
             None => {
-                let nft = Nft::find().map_err(|error: NftError| Refusal::from(GuardError::from(error)))?;
+                let nft = Nft::find().map_err(GuardError::from)?;
                 held.guard = Some(Guard::start(nft, self.table.clone(), rules).await?);
             }
         }
@@ -224,7 +222,7 @@ impl Holder {
         let healed = held.guard.as_ref().map_or(0, Guard::healed);
         page.push_str("# HELP fraktalia_isolation_healed_total Times the rules were put back.\n");
         page.push_str("# TYPE fraktalia_isolation_healed_total counter\n");
-        page.push_str(&format!("fraktalia_isolation_healed_total {healed}\n"));
+        let _ = writeln!(page, "fraktalia_isolation_healed_total {healed}");
         page
     }
 
