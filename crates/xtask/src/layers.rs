@@ -6,8 +6,13 @@ use crate::error::TaskError;
 use crate::say;
 
 const CORE: &[&str] = &["fraktalia-model", "fraktalia-plan", "fraktalia-engine"];
-const PROVIDERS: &[&str] =
-    &["fraktalia-matrix", "fraktalia-openclaw", "fraktalia-docker", "fraktalia-workspace"];
+const PROVIDERS: &[&str] = &[
+    "fraktalia-matrix",
+    "fraktalia-openclaw",
+    "fraktalia-docker",
+    "fraktalia-workspace",
+    "fraktalia-plane-provider",
+];
 /// What the two pure crates must not even be able to call.
 const EFFECTS: &[&str] = &["tokio", "hyper", "reqwest", "bollard", "rustix", "tempfile", "getrandom"];
 
@@ -28,6 +33,7 @@ fn layer(name: &str) -> Option<Layer> {
         "fraktalia-plan" => (vec!["fraktalia-model"], testkit(), EFFECTS),
         "fraktalia-engine" => (vec!["fraktalia-model", "fraktalia-plan"], testkit(), &[] as &[&str]),
         "fraktalia-plane" => (vec![], testkit(), &[] as &[&str]),
+        "fraktalia-plane-provider" => ([CORE, &["fraktalia-plane"]].concat(), testkit(), &[] as &[&str]),
         name if PROVIDERS.contains(&name) => (CORE.to_vec(), testkit(), &[] as &[&str]),
         "fraktalia" => (program(), testkit(), &[] as &[&str]),
         "fraktalia-testkit" => (CORE.to_vec(), vec![], &[] as &[&str]),
