@@ -1,5 +1,6 @@
 //! The provider: one engine as the planner and the engine see it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,9 +8,11 @@ use fraktalia_engine::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
 use fraktalia_model::manifest::OnRemove;
 use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
+use tokio::sync::OnceCell;
 
-use crate::client::Client;
+use crate::client::{Client, Endpoint};
 use crate::diff::short;
+use crate::error::DockerError;
 use crate::op::Op;
 use crate::spec::{SandboxSpec, Spec};
 use crate::state::State;
@@ -20,19 +23,21 @@ use crate::{diff, observe, op, perform, spec, undo};
 #[derive(Clone, Debug)]
 pub struct DockerHost {
     host: String,
-    endpoint: String,
+    endpoint: Endpoint,
     deadline: Option<Duration>,
+    /// Connected once and used for a whole run; after a failed attempt the next one tries again.
+    client: Arc<OnceCell<Client>>,
 }
 
 impl DockerHost {
     /// The engine of the host called `host`, at `endpoint`: `unix:///var/run/docker.sock`.
-    pub fn new(host: impl Into<String>, endpoint: impl Into<String>) -> Self {
-        Self { host: host.into(), endpoint: endpoint.into(), deadline: None }
+    pub fn new(host: impl Into<String>, endpoint: impl Into<Endpoint>) -> Self {
+        Self { host: host.into(), endpoint: endpoint.into(), deadline: None, client: Arc::default() }
     }
 
     /// One for each host of the manifest.
     pub fn all(manifest: &Manifest) -> Vec<Self> {
-        manifest.hosts.iter().map(|(name, host)| Self::new(name, &host.docker)).collect()
+        manifest.hosts.iter().map(|(name, host)| Self::new(name, Endpoint::of(name, host))).collect()
     }
 
     /// With another deadline for each call to the engine; builds have their own.
@@ -42,15 +47,12 @@ impl DockerHost {
         self
     }
 
-    fn is_remote(&self) -> bool {
-        !self.endpoint.starts_with("unix://")
-    }
-
-    async fn client(&self) -> Result<Client, crate::error::DockerError> {
-        match self.deadline {
+    async fn client(&self) -> Result<&Client, DockerError> {
+        let connect = async || match self.deadline {
             Some(deadline) => Client::connect_within(&self.endpoint, deadline).await,
             None => Client::connect(&self.endpoint).await,
-        }
+        };
+        self.client.get_or_try_init(connect).await
     }
 }
 
@@ -116,7 +118,7 @@ impl System for DockerHost {
     }
 
     fn lint(&self, desired: &[Resource<Spec>]) -> Notes {
-        spec::lint(desired, &self.host, &self.endpoint)
+        spec::lint(desired, &self.endpoint)
     }
 
     fn default_on_remove(&self, id: &ResourceId) -> OnRemove {
@@ -136,29 +138,28 @@ impl Provider for DockerHost {
     type Undo = Undo;
 
     async fn observe(&self, ask: &Ask<'_, Spec>) -> Result<Observed<State>, ObserveError> {
-        // A host without Docker is fine as long as nothing is asked of it. That one on another machine cannot be
-        // used yet is said by `lint`.
-        if (ask.wanted.is_empty() && ask.owned.is_empty()) || self.is_remote() {
+        // A host without Docker is fine as long as nothing is asked of it.
+        if ask.wanted.is_empty() && ask.owned.is_empty() {
             return Ok(Observed { how: "not asked".into(), ..Observed::default() });
         }
         let client = self.client().await?;
-        observe::observe(&client, &self.host, ask).await
+        observe::observe(client, &self.host, ask).await
     }
 
     async fn prepare(&self, op: &Op, _cx: &StepCx<'_>) -> Result<Undo, StepError> {
-        undo::prepare(&self.client().await?, op).await
+        undo::prepare(self.client().await?, op).await
     }
 
     async fn perform(&self, op: &Op, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
-        perform::perform(&self.client().await?, op, cx).await
+        perform::perform(self.client().await?, op, cx).await
     }
 
     async fn landed(&self, op: &Op, _undo: &Undo, cx: &StepCx<'_>) -> Result<Landed, StepError> {
-        perform::landed(&self.client().await?, op, cx).await
+        perform::landed(self.client().await?, op, cx).await
     }
 
     async fn revert(&self, op: &Op, undo: &Undo, cx: &StepCx<'_>) -> Result<(), StepError> {
-        undo::revert(&self.client().await?, op, undo, cx).await
+        undo::revert(self.client().await?, op, undo, cx).await
     }
 
     fn by_hand(&self, op: &Op, undo: &Undo) -> Vec<String> {
