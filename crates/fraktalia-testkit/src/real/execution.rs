@@ -77,6 +77,8 @@ impl Execution {
 
     /// Starts the engine, where it was stopped or killed.
     pub async fn start_engine(&mut self) -> Result<()> {
+        // A killed engine leaves it behind, and another process may have its number by now.
+        let _ = std::fs::remove_file(format!("/proc/{}/root/run/docker.pid", self.first));
         let mut command = self.inside("dockerd");
         let dir = self.dir.path();
         command
@@ -101,7 +103,8 @@ impl Execution {
         let listener = listener.context(|| format!("listen on {}:{PLAIN_PORT}", self.here))?;
         listener.set_nonblocking(true).context(|| "listen".to_owned())?;
         let listener = tokio::net::TcpListener::from_std(listener).context(|| "listen".to_owned())?;
-        let socket = PathBuf::from(format!("/proc/{}/root/var/run/docker.sock", self.first));
+        // Not by `/var/run`: that link would lead out of the host and into our own `/run`.
+        let socket = PathBuf::from(format!("/proc/{}/root/run/docker.sock", self.first));
         tokio::spawn(async move {
             while let Ok((mut from, _)) = listener.accept().await {
                 let Ok(mut to) = tokio::net::UnixStream::connect(&socket).await else { break };
@@ -220,7 +223,7 @@ impl Execution {
     }
 }
 
-/// The first process of a host: it makes its mounts its own, says so, and sleeps.
+/// The first process of a host: it makes its mounts its own, says so, and collects what others leave behind.
 const HOLD: &str = r#"
     set -e
     mount --make-rprivate /
@@ -228,7 +231,7 @@ const HOLD: &str = r#"
     [ -L /var/run ] || mount --bind /run /var/run
     ip link set lo up
     echo ready
-    exec sleep infinity
+    while :; do sleep 3600 & wait; done
 "#;
 
 async fn hold(dir: &Path) -> Result<(Process, u32)> {

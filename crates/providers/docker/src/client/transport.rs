@@ -39,6 +39,8 @@ const BUILD: u64 = 256 << 20;
 const AT_ONCE: usize = 4;
 /// A connection that was not used for so long may have been forgotten by something on the way.
 const IDLE: Duration = Duration::from_secs(30);
+/// Less than a new connection costs.
+const SETTLING: Duration = Duration::from_millis(5);
 
 /// How many bytes a request's answer may have, where it is not the usual. Travels with the request.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +90,7 @@ impl Transport {
             _ => self.at_once.acquire().await.ok(),
         };
         loop {
-            let used = self.idle();
+            let used = self.idle().await;
             let fresh = used.is_none();
             let mut link = match used {
                 Some(link) => link,
@@ -112,11 +114,21 @@ impl Transport {
     }
 
     /// A connection that has nothing to do. Those that ended or got old are let go.
-    fn idle(&self) -> Option<Link> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|link| !link.sender.is_closed() && link.used.elapsed() < IDLE);
-        let ready = idle.iter().position(|link| link.sender.is_ready())?;
-        Some(idle.swap_remove(ready))
+    async fn idle(&self) -> Option<Link> {
+        let mut link = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|link| !link.sender.is_closed() && link.used.elapsed() < IDLE);
+            match idle.iter().position(|link| link.sender.is_ready()) {
+                Some(ready) => return Some(idle.swap_remove(ready)),
+                None => idle.pop()?,
+            }
+        };
+        // An answer that was just read leaves its connection ready a moment later.
+        if tokio::time::timeout(SETTLING, link.sender.ready()).await.is_ok_and(|ready| ready.is_ok()) {
+            return Some(link);
+        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+        None
     }
 
     /// Its last answer may still be arriving; until then it is not ready.
