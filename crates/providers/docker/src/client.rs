@@ -1,9 +1,9 @@
 //! The engine's HTTP API: the few calls that we need, each with a deadline and with errors that say what was asked.
 
 mod build;
+mod containers;
 mod endpoint;
 mod exec;
-mod helper;
 mod transport;
 
 use std::future::Future;

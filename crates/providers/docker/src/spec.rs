@@ -11,6 +11,7 @@ use fraktalia_plan::Resource;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Endpoint;
+use crate::helper::HelperSpec;
 
 /// One resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub enum Spec {
     Network(NetworkSpec),
     /// The containers that OpenClaw makes for an agent.
     Sandbox(SandboxSpec),
+    /// What holds the rules of the host's networks and its forwarded ports.
+    Helper(HelperSpec),
 }
 
 /// An image.

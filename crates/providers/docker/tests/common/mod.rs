@@ -21,8 +21,8 @@ use fraktalia_engine::session::{Ended, Options, Planned, Session, SessionError};
 use fraktalia_engine::{Registry, StatePaths};
 use fraktalia_model::Span;
 use fraktalia_model::manifest::{
-    Account, Build, Fractal, Host, HostTls, Image, Manifest, Network, OnRemove, Sandbox, SandboxMode,
-    Workspace, WorkspaceAccess, content_hash,
+    Account, Build, Fractal, HelperKind, Host, HostTls, Image, Manifest, Network, OnRemove, Sandbox,
+    SandboxMode, Workspace, WorkspaceAccess, content_hash,
 };
 use fraktalia_testkit::contract::{self, Subject};
 use fraktalia_testkit::real::docker::BUSYBOX;
@@ -72,7 +72,7 @@ impl Engine {
             Self::Real => ("unix:///var/run/docker.sock".into(), None),
             Self::Remote(host) => (host.endpoint(), Some(tls(host.certificates()))),
         };
-        Host { at: Span::default(), docker, tls, workspaces: None }
+        Host { at: Span::default(), docker, tls, workspaces: None, helper: HelperKind::default() }
     }
 
     pub fn endpoint(&self) -> Endpoint {
