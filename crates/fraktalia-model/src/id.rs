@@ -182,6 +182,11 @@ pub fn network(host: &str, name: &str) -> ResourceId {
     ResourceId::new(SystemId::docker(host), "network", name)
 }
 
+/// What holds the rules of a host's networks and its forwarded ports.
+pub fn helper(host: &str) -> ResourceId {
+    ResourceId::new(SystemId::docker(host), "helper", "helper")
+}
+
 /// The containers that OpenClaw made for an agent on a host.
 pub fn sandbox(host: &str, agent: &str) -> ResourceId {
     ResourceId::new(SystemId::docker(host), "sandbox", agent)

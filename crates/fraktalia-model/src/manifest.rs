@@ -25,7 +25,8 @@ use crate::output::UserId;
 use crate::secret::SecretSource;
 
 pub use docker::{
-    Build, Host, HostPaths, HostTls, Image, Network, Opening, Protocol, Sandbox, SandboxMode, WorkspaceAccess,
+    Build, HelperKind, Host, HostPaths, HostTls, Image, Network, Opening, Protocol, Sandbox, SandboxMode,
+    WorkspaceAccess,
 };
 pub use lower::content_hash;
 pub use parse::{FILE_LIMIT, Loaded, Sources, load};

@@ -11,10 +11,12 @@
 //! | [`openclaw`] | the OpenClaw command line, in two versions |
 //! | [`gateway`] | a running OpenClaw gateway and its complete configuration |
 //! | [`docker`] | a Docker engine that answers |
+//! | [`execution`] | a second engine on a host of its own, reached by TLS, whose link can be cut |
 
 pub mod cache;
 pub mod docker;
 pub mod error;
+pub mod execution;
 pub mod gateway;
 pub mod install;
 pub mod model;
@@ -26,6 +28,7 @@ pub mod synapse;
 pub use cache::{Cache, fraktalia_bin};
 pub use docker::Docker;
 pub use error::RealError;
+pub use execution::Execution;
 pub use gateway::{BaseConfig, Gateway};
 pub use model::ModelStandIn;
 pub use openclaw::{OpenClaw, Version};

@@ -1,6 +1,6 @@
 //! Which systems a manifest is about. The one place that knows all providers.
 
-use fraktalia_docker::DockerHost;
+use fraktalia_docker::{DockerHost, HelperBuild};
 use fraktalia_engine::Registry;
 use fraktalia_engine::journal::{Fault, FaultAt};
 use fraktalia_matrix::Matrix;
@@ -15,7 +15,7 @@ pub fn registry(manifest: &Manifest) -> Registry {
     Registry::new()
         .with_each(manifest.matrix.as_ref().map(Matrix::new))
         .with_each(manifest.openclaw.as_ref().map(OpenClaw::new))
-        .with_each(DockerHost::all(manifest))
+        .with_each(DockerHost::all(manifest, HelperBuild::of_this_program))
         .with(Workspaces)
 }
 

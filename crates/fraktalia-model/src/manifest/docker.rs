@@ -16,6 +16,18 @@ pub struct Host {
     pub tls: Option<HostTls>,
     /// The same workspaces as the gateway (`here`) and as Docker (`there`) see them.
     pub workspaces: Option<HostPaths>,
+    /// Who holds its networks' rules and its forwarded ports.
+    pub helper: HelperKind,
+}
+
+/// `hosts.*.helper`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HelperKind {
+    /// A container that fraktalia brings.
+    #[default]
+    Container,
+    /// A service that somebody runs on the host.
+    Service,
 }
 
 /// `hosts.*.tls`: absolute paths of PEM files.

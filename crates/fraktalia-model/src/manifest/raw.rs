@@ -6,9 +6,9 @@ use super::finding::Located;
 use super::read::{Entries, Passed, section};
 
 pub(crate) use self::words::{
-    AccountWord, DialectWord, FractalOnRemove, HistoryWord, JoinRuleWord, KeepWord, MembersPolicyWord,
-    ModelChoice, OwnForward, RoomOnRemove, SandboxModeWord, Secret, UserOnRemove, Word, WorkspaceAccessWord,
-    WorkspaceOnRemove,
+    AccountWord, DialectWord, FractalOnRemove, HelperWord, HistoryWord, JoinRuleWord, KeepWord,
+    MembersPolicyWord, ModelChoice, OwnForward, RoomOnRemove, SandboxModeWord, Secret, UserOnRemove, Word,
+    WorkspaceAccessWord, WorkspaceOnRemove,
 };
 
 /// A text and its place.
@@ -106,6 +106,8 @@ section! {
         tls: Option<Tls>,
         /// Where the workspaces of agents on this host are.
         workspaces: Option<HostWorkspaces>,
+        /// Who holds the rules of its networks and its forwarded ports. Default: `container`.
+        helper: Option<HelperWord>,
     }
 }
 

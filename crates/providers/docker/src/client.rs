@@ -1,8 +1,13 @@
 //! The engine's HTTP API: the few calls that we need, each with a deadline and with errors that say what was asked.
 
 mod build;
+mod containers;
+mod endpoint;
+mod exec;
+mod transport;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
@@ -16,9 +21,13 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 
-use crate::error::DockerError;
+use self::transport::Transport;
+use crate::error::{DockerError, bounded};
 
 pub use build::{BuildError, BuildRequest};
+pub use endpoint::{Address, Endpoint, SshTarget};
+pub use exec::ExecOutput;
+pub(crate) use transport::{Silent, SshFailed, TooMuch, Unreached};
 
 /// The option of a network that names its bridge interface.
 pub const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
@@ -26,45 +35,70 @@ pub const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 /// How long a call may take. A busy engine answers a list in seconds; removing a container that has to be killed
 /// takes ten.
 const DEADLINE: Duration = Duration::from_mins(1);
+/// How long a connection may take to come about.
+const CONNECTING: Duration = Duration::from_secs(15);
 
 /// The oldest API that we work with: Docker Engine 20.10.
 const OLDEST: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 
-/// A connection to an engine.
+/// An engine that answers. Cheap to clone; all clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     docker: Docker,
-    endpoint: String,
+    endpoint: Endpoint,
     deadline: Duration,
+    arch: String,
 }
 
 impl Client {
-    /// Connects to the engine at `endpoint`, a `unix://` address, and agrees on a version of the API.
+    /// Connects to the engine at `endpoint` and looks at its version.
     ///
     /// # Errors
-    /// When it does not answer, may not be used, or is too old.
-    pub async fn connect(endpoint: &str) -> Result<Self, DockerError> {
+    /// When it does not answer, may not be used, is not who it should be, or is too old.
+    pub async fn connect(endpoint: impl Into<Endpoint>) -> Result<Self, DockerError> {
         Self::connect_within(endpoint, DEADLINE).await
     }
 
     /// As [`Client::connect`], with another deadline for each call.
-    pub async fn connect_within(endpoint: &str, deadline: Duration) -> Result<Self, DockerError> {
-        let what = "say its version";
-        let failed = |error: &Bollard| DockerError::of(error, endpoint, what, deadline);
-        let docker = Docker::connect_with_unix(endpoint, deadline.as_secs().max(1), API_DEFAULT_VERSION)
-            .map_err(|error| failed(&error))?;
-        let late = |_| DockerError::Late { what: what.into(), after: deadline };
-        let negotiated = tokio::time::timeout(deadline, docker.negotiate_version()).await.map_err(late)?;
-        let docker = negotiated.map_err(|error| failed(&error))?;
-        let found = docker.client_version();
-        if found < OLDEST {
+    pub async fn connect_within(
+        endpoint: impl Into<Endpoint>,
+        deadline: Duration,
+    ) -> Result<Self, DockerError> {
+        let endpoint = endpoint.into();
+        let transport = Arc::new(Transport::new(&endpoint, deadline.min(CONNECTING))?);
+        let send = move |request| Arc::clone(&transport).request(request);
+        let seconds = deadline.as_secs().max(1);
+        // The name only fills the place of one: the transport knows where it goes.
+        let docker =
+            Docker::connect_with_custom_transport(send, Some("http://docker"), seconds, API_DEFAULT_VERSION)
+                .map_err(|error| DockerError::of(&error, &endpoint, "be asked", deadline))?;
+        let mut client = Self { docker, endpoint, deadline, arch: String::new() };
+        let found = client.call("say its version", client.docker.version()).await?;
+        let api = found.api_version.unwrap_or_default();
+        if !api_of(&api).is_some_and(|api| api >= OLDEST) {
             return Err(DockerError::TooOld {
-                endpoint: endpoint.into(),
-                found: found.to_string(),
+                endpoint: client.endpoint.to_string(),
+                found: bounded(&api, 40),
                 needed: OLDEST.to_string(),
             });
         }
-        Ok(Self { docker, endpoint: endpoint.into(), deadline })
+        client.arch = bounded(&found.arch.unwrap_or_default(), 40);
+        Ok(client)
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What the engine's machine is, in the engine's words: `amd64`.
+    pub fn arch(&self) -> &str {
+        &self.arch
+    }
+
+    /// The whole API, for what has no method here.
+    pub fn docker(&self) -> &Docker {
+        &self.docker
     }
 
     async fn call<T>(
@@ -74,8 +108,12 @@ impl Client {
     ) -> Result<T, DockerError> {
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(answer) => answer.map_err(|error| self.failed(&error, what)),
-            Err(_) => Err(DockerError::Late { what: what.into(), after: self.deadline }),
+            Err(_) => Err(self.late(what, self.deadline)),
         }
+    }
+
+    fn late(&self, what: &str, after: Duration) -> DockerError {
+        DockerError::Late { endpoint: self.endpoint.to_string(), what: what.into(), after }
     }
 
     fn failed(&self, error: &Bollard, what: &str) -> DockerError {
@@ -157,6 +195,12 @@ impl Client {
         let options = TagImageOptionsBuilder::new().repo(name).tag(version).build();
         self.call(&what, self.docker.tag_image(id, Some(options))).await
     }
+}
+
+/// `1.41`
+fn api_of(text: &str) -> Option<ClientVersion> {
+    let (major, minor) = text.split_once('.')?;
+    Some(ClientVersion { major_version: major.parse().ok()?, minor_version: minor.parse().ok()? })
 }
 
 /// `name:tag` in two.

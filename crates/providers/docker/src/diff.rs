@@ -7,6 +7,7 @@ use fraktalia_model::{ImageId, Note, Value};
 use fraktalia_plan::diff::{cause, compare, optional};
 use fraktalia_plan::{Cause, Delta, FieldChange};
 
+use crate::helper;
 use crate::spec::{ImageSpec, NetworkSpec, SandboxSpec, Spec};
 use crate::state::{ContainerState, ImageState, NetworkState, SandboxState, State};
 
@@ -27,6 +28,10 @@ pub fn diff(want: &Spec, have: &State, last: Option<&Spec>) -> Delta {
         (Spec::Sandbox(want), State::Sandbox(have)) => {
             let last = last.and_then(|last| if let Spec::Sandbox(last) = last { Some(last) } else { None });
             sandbox(want, have, last)
+        }
+        (Spec::Helper(want), State::Helper(have)) => {
+            let last = last.and_then(|last| if let Spec::Helper(last) = last { Some(last) } else { None });
+            helper::diff(want, have, last)
         }
         // An id names its kind, so the two sides of one id are of one kind.
         _ => Delta::default(),

@@ -8,6 +8,7 @@ pub mod client;
 pub mod context;
 pub mod diff;
 pub mod error;
+pub mod helper;
 pub mod labels;
 pub mod observe;
 pub mod op;
@@ -17,6 +18,7 @@ pub mod state;
 pub mod system;
 pub mod undo;
 
+pub use helper::{HelperBuild, HelperSpec};
 pub use op::Op;
 pub use spec::Spec;
 pub use state::State;

@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 
 use crate::client::{BRIDGE_NAME, Client};
 use crate::error::DockerError;
+use crate::helper::{self, HelperState};
 use crate::labels::{self, Labels};
 use crate::spec::{SandboxSpec, Spec};
 use crate::state::{Attached, ContainerState, ImageState, MountState, NetworkState, SandboxState, State};
@@ -41,6 +42,7 @@ pub async fn observe(
         .collect();
     look.networks(&names, &containers).await?;
     look.sandboxes(&containers).await?;
+    look.helper(&containers).await?;
     Ok(look.observed)
 }
 
@@ -223,6 +225,34 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// The helper, by its label or by its name.
+    async fn helper(&mut self, containers: &[ContainerSummary]) -> Result<(), DockerError> {
+        let id = ResourceId::new(self.system.clone(), "helper", "helper");
+        let wanted = self.specs.get(&id).and_then(|spec| match spec {
+            Spec::Helper(helper) => Some(helper.name()),
+            _ => None,
+        });
+        if self.wanted.contains(&id)
+            && let Some((text, hint)) = helper::foreign(self.client.arch())
+        {
+            let text = format!("the engine at {} {text}", self.client.endpoint());
+            self.observed.notes.push(Note::error("docker.other-machine", text).about(&id).hint(hint));
+        }
+        let is_it = |one: &&ContainerSummary| {
+            let labels = one.labels.clone().unwrap_or_default();
+            self.labelled(&labels, "helper").as_ref() == Some(&id) || wanted.as_ref() == Some(&name(one))
+        };
+        let Some(there) = containers.iter().find(is_it).and_then(|one| one.id.as_deref()) else {
+            return Ok(());
+        };
+        let Some(there) = self.client.container(there).await? else { return Ok(()) };
+        let labels = there.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        let owner = labels::owner(&labels, self.realm, "a container");
+        let state = helper_state(there, labels.get(labels::SPEC).filter(|_| owner == Owner::Ours).cloned());
+        self.found(id, State::Helper(state), owner);
+        Ok(())
+    }
+
     async fn closer(&self, containers: &[&ContainerSummary]) -> Result<Vec<ContainerState>, DockerError> {
         let client = self.client;
         let looks = containers.iter().filter_map(|one| one.id.as_deref()).map(|id| client.container(id));
@@ -230,6 +260,20 @@ impl Look<'_> {
         let mut states: Vec<_> = found.into_iter().flatten().map(container).collect();
         states.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(states)
+    }
+}
+
+fn helper_state(container: ContainerInspectResponse, version: Option<String>) -> HelperState {
+    let binds = container.host_config.as_ref().and_then(|host| host.binds.clone()).unwrap_or_default();
+    let socket =
+        binds.iter().filter_map(|bind| bind.split(':').next()).find(|source| source.starts_with('/'));
+    HelperState {
+        socket: socket.map(PathBuf::from).unwrap_or_default(),
+        settings: helper::settings::found(&container),
+        running: helper::run::is_running(&container),
+        id: container.id.unwrap_or_default(),
+        name: container.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        version,
     }
 }
 

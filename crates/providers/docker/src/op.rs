@@ -8,6 +8,7 @@ use fraktalia_plan::{Impact, StepDraft, Verb, Work, fingerprint};
 use serde::{Deserialize, Serialize};
 
 use crate::diff::is_outdated;
+use crate::helper::{self, HelperSpec, HelperState};
 use crate::spec::{BuildSpec, ImageSpec, NetworkSpec, SandboxSpec, Spec};
 use crate::state::{Attached, ContainerState, ImageState, NetworkState, SandboxState, State};
 use crate::system::DockerHost;
@@ -49,6 +50,24 @@ pub enum Op {
         name: String,
         /// Its id.
         network: String,
+    },
+    /// Brings a helper, in place of the one that is there.
+    StartHelper {
+        /// The helper.
+        helper: HelperSpec,
+        /// Its resource.
+        resource: ResourceId,
+        /// The id of the container that goes first.
+        replaces: Option<String>,
+    },
+    /// Takes a helper away, with what it kept.
+    RemoveHelper {
+        /// As it was made.
+        helper: HelperSpec,
+        /// Its resource.
+        resource: ResourceId,
+        /// The id of its container.
+        container: String,
     },
     /// Removes containers; OpenClaw makes new ones when it needs them.
     Recycle {
@@ -95,6 +114,10 @@ pub fn steps(work: &[Work<'_, DockerHost>]) -> Vec<StepDraft<Op>> {
             (Verb::Update | Verb::Replace, Some(Spec::Sandbox(want)), Some(State::Sandbox(have))) => {
                 steps.push(recycle_outdated(item.id, want, have));
             }
+            (Verb::Create | Verb::Update | Verb::Replace, Some(Spec::Helper(helper)), have) => {
+                steps.push(start_helper(item.id, helper, have));
+            }
+            (Verb::Delete, _, Some(State::Helper(helper))) => steps.push(remove_helper(item.id, helper)),
             (Verb::Delete, _, Some(State::Image(image))) => steps.push(remove_image(item.id, image)),
             (Verb::Delete, _, Some(State::Network(network))) => steps.push(remove_network(item.id, network)),
             (Verb::Delete, _, Some(State::Sandbox(sandbox))) if item.on_remove != OnRemove::Keep => {
@@ -165,6 +188,45 @@ fn remove_image(id: &ResourceId, image: &ImageState) -> StepDraft<Op> {
         op: Op::RemoveImage { tag: image.tag.clone(), image: image.id.clone().unwrap_or_default() },
         impact: Impact::Irreversible(format!("deletes the image {}; it can be built again", image.tag)),
         title: format!("remove image {}", image.tag),
+    }
+}
+
+fn start_helper(id: &ResourceId, helper: &HelperSpec, have: Option<&State>) -> StepDraft<Op> {
+    let old = match have {
+        Some(State::Helper(old)) => Some(old),
+        _ => None,
+    };
+    let impact = match old {
+        Some(old) if old.running => {
+            Impact::Disruptive("forwarded connections end, and are taken again a moment later".into())
+        }
+        _ => Impact::Quiet,
+    };
+    let verb = if old.is_some() { "make anew" } else { "start" };
+    StepDraft {
+        realises: vec![id.clone()],
+        op: Op::StartHelper {
+            helper: helper.clone(),
+            resource: id.clone(),
+            replaces: old.map(|old| old.id.clone()),
+        },
+        impact,
+        title: format!("{verb} {}", helper.name()),
+    }
+}
+
+fn remove_helper(id: &ResourceId, helper: &HelperState) -> StepDraft<Op> {
+    let realm = helper.name.strip_prefix(&helper::name("")).unwrap_or(&helper.name);
+    let as_made = HelperSpec {
+        realm: realm.into(),
+        version: helper.version.clone().unwrap_or_default(),
+        socket: helper.socket.clone(),
+    };
+    StepDraft {
+        realises: vec![id.clone()],
+        op: Op::RemoveHelper { helper: as_made, resource: id.clone(), container: helper.id.clone() },
+        impact: Impact::Quiet,
+        title: format!("remove {}", helper.name),
     }
 }
 

@@ -8,14 +8,27 @@ use fraktalia_model::{BridgeName, ImageId, Outputs, ResourceId};
 
 use crate::client::{BRIDGE_NAME, BuildError, BuildRequest, Client};
 use crate::context;
+use crate::helper::HelperBuild;
+use crate::helper::run::Helper;
 use crate::labels::{self, Labels};
 use crate::op::{ContainerRef, Op, network_fingerprint};
 use crate::spec::{BuildSpec, NetworkSpec};
 use crate::state::Attached;
 
 /// Has the effect.
-pub async fn perform(client: &Client, op: &Op, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
+pub async fn perform(
+    client: &Client,
+    program: Option<&HelperBuild>,
+    op: &Op,
+    cx: &StepCx<'_>,
+) -> Result<Outputs, StepError> {
     match op {
+        Op::StartHelper { helper, resource, replaces } => {
+            Helper::new(client, program, cx).start(helper, resource, replaces.as_deref()).await
+        }
+        Op::RemoveHelper { helper, container, .. } => {
+            Helper::new(client, program, cx).remove(helper, container).await
+        }
         Op::Build { tag, build, images } => build_image(client, tag, build, images, cx).await,
         Op::MakeNetwork { network, resource, replaces, evicts } => {
             make_network(client, network, resource, replaces.as_deref(), evicts, cx).await
@@ -175,6 +188,12 @@ async fn recycle(
 /// Whether the op had its effect, judged by what is there now.
 pub async fn landed(client: &Client, op: &Op, cx: &StepCx<'_>) -> Result<Landed, StepError> {
     match op {
+        Op::StartHelper { helper, replaces, .. } => {
+            Helper::new(client, None, cx).started(helper, replaces.as_deref()).await
+        }
+        Op::RemoveHelper { helper, container, .. } => {
+            Helper::new(client, None, cx).removed(helper, container).await
+        }
         Op::Build { tag, build, images } => landed_build(client, tag, build, images, cx.realm).await,
         Op::MakeNetwork { network, resource, replaces, .. } => {
             landed_network(client, network, resource, replaces.as_deref(), cx).await

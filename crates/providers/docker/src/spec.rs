@@ -10,6 +10,9 @@ use fraktalia_model::{ImageId, Manifest, Note, Notes, Outputs, ResourceId, Value
 use fraktalia_plan::Resource;
 use serde::{Deserialize, Serialize};
 
+use crate::client::Endpoint;
+use crate::helper::HelperSpec;
+
 /// One resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +23,8 @@ pub enum Spec {
     Network(NetworkSpec),
     /// The containers that OpenClaw makes for an agent.
     Sandbox(SandboxSpec),
+    /// What holds the rules of the host's networks and its forwarded ports.
+    Helper(HelperSpec),
 }
 
 /// An image.
@@ -236,19 +241,36 @@ pub fn bytes(text: &str) -> Option<i64> {
 }
 
 /// What there is to say about the wish as a whole. `endpoint` is how the engine of `host` is reached.
-pub fn lint(desired: &[Resource<Spec>], host: &str, endpoint: &str) -> Notes {
+pub fn lint(desired: &[Resource<Spec>], endpoint: &Endpoint) -> Notes {
     let mut notes = Notes::new();
-    if let Some(first) = desired.first().filter(|_| !endpoint.starts_with("unix://")) {
-        let text = format!(
-            "the Docker engine of `{host}` is at {endpoint}, and this version of fraktalia only works with \
-                            engines on its own machine"
-        );
-        let hint = "run fraktalia on that host, or move the sandbox to `host: local`";
-        notes.push(Note::error("docker.remote-host", text).about(&first.id).at(&first.at).hint(hint));
+    if let Some(first) = desired.first() {
+        notes.extend(reach(endpoint).map(|note| note.about(&first.id).at(&first.at)));
     }
     notes.extend(desired.iter().filter_map(isolation));
     notes.extend(clashing_tags(desired));
     notes
+}
+
+/// What is wrong with the way in which an engine is reached.
+fn reach(endpoint: &Endpoint) -> Option<Note> {
+    if let Err(error) = endpoint.address() {
+        return Some(
+            Note::error("docker.bad-endpoint", error.to_string()).hint(error.hint().unwrap_or_default()),
+        );
+    }
+    let cure = "let dockerd ask for certificates (`--tlsverify`) and give the host `tls`, or use `ssh://`";
+    if endpoint.is_open_to_all() {
+        let text = format!(
+            "the Docker engine at {endpoint} asks nobody who they are, and its address is one of the internet: whoever \
+             finds it is root there"
+        );
+        return Some(Note::error("docker.open-to-all", text).hint(cure));
+    }
+    endpoint.is_open().then(|| {
+        let text = format!("whoever reaches {endpoint} is root there: the engine asks nobody who they are");
+        Note::warning("docker.plain-tcp", text)
+            .hint(format!("{cure}; until then, keep it out of reach of every sandbox"))
+    })
 }
 
 fn isolation(resource: &Resource<Spec>) -> Option<Note> {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::helper::HelperState;
+
 /// One living resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +16,8 @@ pub enum State {
     Network(NetworkState),
     /// The containers of an agent; none is a state as good as any.
     Sandbox(SandboxState),
+    /// What holds the rules of the host's networks and its forwarded ports.
+    Helper(HelperState),
 }
 
 /// An image.

@@ -1,15 +1,19 @@
 //! The provider: one engine as the planner and the engine see it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fraktalia_engine::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
-use fraktalia_model::manifest::OnRemove;
+use fraktalia_model::manifest::{Host, OnRemove};
 use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
+use tokio::sync::OnceCell;
 
-use crate::client::Client;
+use crate::client::{Client, Endpoint};
 use crate::diff::short;
+use crate::error::DockerError;
+use crate::helper::{self, HelperBuild, NoHelper};
 use crate::op::Op;
 use crate::spec::{SandboxSpec, Spec};
 use crate::state::State;
@@ -20,19 +24,40 @@ use crate::{diff, observe, op, perform, spec, undo};
 #[derive(Clone, Debug)]
 pub struct DockerHost {
     host: String,
-    endpoint: String,
+    endpoint: Endpoint,
     deadline: Option<Duration>,
+    /// Connected once and used for a whole run; after a failed attempt the next one tries again.
+    client: Arc<OnceCell<Client>>,
+    /// What a helper is made of; without it none is asked for.
+    helper: Option<Result<HelperBuild, NoHelper>>,
 }
 
 impl DockerHost {
     /// The engine of the host called `host`, at `endpoint`: `unix:///var/run/docker.sock`.
-    pub fn new(host: impl Into<String>, endpoint: impl Into<String>) -> Self {
-        Self { host: host.into(), endpoint: endpoint.into(), deadline: None }
+    pub fn new(host: impl Into<String>, endpoint: impl Into<Endpoint>) -> Self {
+        Self {
+            host: host.into(),
+            endpoint: endpoint.into(),
+            deadline: None,
+            client: Arc::default(),
+            helper: None,
+        }
     }
 
-    /// One for each host of the manifest.
-    pub fn all(manifest: &Manifest) -> Vec<Self> {
-        manifest.hosts.iter().map(|(name, host)| Self::new(name, &host.docker)).collect()
+    /// One for each host of the manifest. `helper` is only asked when one of them needs a helper.
+    pub fn all(manifest: &Manifest, helper: impl Fn() -> Result<HelperBuild, NoHelper>) -> Vec<Self> {
+        let host = |(name, host): (&String, &Host)| {
+            let this = Self::new(name, Endpoint::of(name, host));
+            if helper::is_wanted(manifest, name) { this.with_helper(helper()) } else { this }
+        };
+        manifest.hosts.iter().map(host).collect()
+    }
+
+    /// With a helper where there is something to hold, made of this.
+    #[must_use]
+    pub fn with_helper(mut self, helper: Result<HelperBuild, NoHelper>) -> Self {
+        self.helper = Some(helper);
+        self
     }
 
     /// With another deadline for each call to the engine; builds have their own.
@@ -42,15 +67,24 @@ impl DockerHost {
         self
     }
 
-    fn is_remote(&self) -> bool {
-        !self.endpoint.starts_with("unix://")
+    fn program(&self) -> Option<&HelperBuild> {
+        self.helper.as_ref()?.as_ref().ok()
     }
 
-    async fn client(&self) -> Result<Client, crate::error::DockerError> {
-        match self.deadline {
+    async fn client(&self) -> Result<&Client, DockerError> {
+        let connect = async || match self.deadline {
             Some(deadline) => Client::connect_within(&self.endpoint, deadline).await,
             None => Client::connect(&self.endpoint).await,
-        }
+        };
+        self.client.get_or_try_init(connect).await
+    }
+}
+
+impl DockerHost {
+    fn helper_of(&self, version: Option<&String>, what: &str) -> Described {
+        let version =
+            version.map_or("of unknown version".into(), |version| format!("version {:.6}", short(version)));
+        Described { title: format!("helper of {}", self.host), summary: format!("{version}, {what}") }
     }
 }
 
@@ -65,7 +99,9 @@ impl System for DockerHost {
     }
 
     fn lower(&self, manifest: &Manifest) -> Result<Vec<Resource<Spec>>, Notes> {
-        spec::lower(manifest, &self.host)
+        let mut all = spec::lower(manifest, &self.host)?;
+        all.extend(helper::lower(manifest, &self.host, &self.endpoint, self.helper.as_ref())?);
+        Ok(all)
     }
 
     fn describe(&self, spec: &Spec) -> Described {
@@ -88,6 +124,7 @@ impl System for DockerHost {
             Spec::Sandbox(sandbox) => {
                 Described { title: format!("containers of {}", sandbox.agent), summary: limits(sandbox) }
             }
+            Spec::Helper(helper) => self.helper_of(Some(&helper.version), "holds networks and forwards"),
         }
     }
 
@@ -104,6 +141,9 @@ impl System for DockerHost {
                 let names: Vec<&str> = sandbox.containers.iter().map(|one| one.name.as_str()).collect();
                 Described { title: format!("containers of {}", sandbox.agent), summary: names.join(", ") }
             }
+            State::Helper(helper) => {
+                self.helper_of(helper.version.as_ref(), if helper.running { "runs" } else { "does not run" })
+            }
         }
     }
 
@@ -116,7 +156,7 @@ impl System for DockerHost {
     }
 
     fn lint(&self, desired: &[Resource<Spec>]) -> Notes {
-        spec::lint(desired, &self.host, &self.endpoint)
+        spec::lint(desired, &self.endpoint)
     }
 
     fn default_on_remove(&self, id: &ResourceId) -> OnRemove {
@@ -136,29 +176,28 @@ impl Provider for DockerHost {
     type Undo = Undo;
 
     async fn observe(&self, ask: &Ask<'_, Spec>) -> Result<Observed<State>, ObserveError> {
-        // A host without Docker is fine as long as nothing is asked of it. That one on another machine cannot be
-        // used yet is said by `lint`.
-        if (ask.wanted.is_empty() && ask.owned.is_empty()) || self.is_remote() {
+        // A host without Docker is fine as long as nothing is asked of it.
+        if ask.wanted.is_empty() && ask.owned.is_empty() {
             return Ok(Observed { how: "not asked".into(), ..Observed::default() });
         }
         let client = self.client().await?;
-        observe::observe(&client, &self.host, ask).await
+        observe::observe(client, &self.host, ask).await
     }
 
-    async fn prepare(&self, op: &Op, _cx: &StepCx<'_>) -> Result<Undo, StepError> {
-        undo::prepare(&self.client().await?, op).await
+    async fn prepare(&self, op: &Op, cx: &StepCx<'_>) -> Result<Undo, StepError> {
+        undo::prepare(self.client().await?, op, cx).await
     }
 
     async fn perform(&self, op: &Op, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
-        perform::perform(&self.client().await?, op, cx).await
+        perform::perform(self.client().await?, self.program(), op, cx).await
     }
 
     async fn landed(&self, op: &Op, _undo: &Undo, cx: &StepCx<'_>) -> Result<Landed, StepError> {
-        perform::landed(&self.client().await?, op, cx).await
+        perform::landed(self.client().await?, op, cx).await
     }
 
     async fn revert(&self, op: &Op, undo: &Undo, cx: &StepCx<'_>) -> Result<(), StepError> {
-        undo::revert(&self.client().await?, op, undo, cx).await
+        undo::revert(self.client().await?, self.program(), op, undo, cx).await
     }
 
     fn by_hand(&self, op: &Op, undo: &Undo) -> Vec<String> {

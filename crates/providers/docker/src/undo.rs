@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
 use crate::error::DockerError;
+use crate::helper::HelperBuild;
+use crate::helper::run::{self, Before, Helper};
 use crate::labels;
 use crate::op::Op;
 
@@ -19,13 +21,21 @@ pub enum Undo {
     Image(Option<String>),
     /// The network of that name, as the engine is asked for it.
     Network(Option<Box<NetworkCreateRequest>>),
+    /// The helper that was there, and what came with it.
+    Helper(Before),
     /// Nothing to restore.
     Nothing,
 }
 
 /// Reads what is there.
-pub async fn prepare(client: &Client, op: &Op) -> Result<Undo, StepError> {
+pub async fn prepare(client: &Client, op: &Op, cx: &StepCx<'_>) -> Result<Undo, StepError> {
     Ok(match op {
+        Op::StartHelper { helper, replaces, .. } => {
+            Undo::Helper(Helper::new(client, None, cx).before(helper, replaces.as_deref()).await?)
+        }
+        Op::RemoveHelper { helper, container, .. } => {
+            Undo::Helper(Helper::new(client, None, cx).before(helper, Some(container)).await?)
+        }
         Op::Build { tag, .. } => Undo::Image(client.image(tag).await?.and_then(|image| image.id)),
         Op::MakeNetwork { network, replaces, .. } => {
             let now = client.network(&network.name).await?;
@@ -70,8 +80,20 @@ fn request(network: NetworkInspect) -> NetworkCreateRequest {
 }
 
 /// Takes an effect back, if it is still ours.
-pub async fn revert(client: &Client, op: &Op, undo: &Undo, cx: &StepCx<'_>) -> Result<(), StepError> {
+pub async fn revert(
+    client: &Client,
+    program: Option<&HelperBuild>,
+    op: &Op,
+    undo: &Undo,
+    cx: &StepCx<'_>,
+) -> Result<(), StepError> {
     match (op, undo) {
+        (Op::StartHelper { helper, resource, .. }, Undo::Helper(before)) => {
+            Helper::new(client, program, cx).revert_start(helper, resource, before).await
+        }
+        (Op::RemoveHelper { resource, .. }, Undo::Helper(before)) => {
+            Helper::new(client, program, cx).restore(resource, before).await
+        }
         (Op::Build { tag, build, .. }, Undo::Image(old)) => {
             Ok(revert_build(client, tag, &build.content_hash, old.as_deref(), cx).await?)
         }
@@ -168,6 +190,7 @@ pub fn by_hand(op: &Op, undo: &Undo) -> Vec<String> {
             let remove = format!("docker network rm {}", network.name);
             std::iter::once(remove).chain(old.as_deref().map(create_command)).collect()
         }
+        (Op::StartHelper { helper, .. }, Undo::Helper(before)) => run::by_hand(helper, before),
         (Op::RemoveNetwork { .. }, Undo::Network(Some(old))) => vec![create_command(old)],
         _ => Vec::new(),
     }

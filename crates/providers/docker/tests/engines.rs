@@ -31,6 +31,29 @@ macro_rules! on_both_engines {
     };
 }
 
+/// The same suite over TLS, as far as the way to the engine could make a difference.
+macro_rules! on_a_second_host {
+    ($($name:ident),* $(,)?) => {
+        mod second_host {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let Some(engine) = super::Engine::remote().await else { return };
+                super::$name(super::World::on(engine).await).await;
+            })*
+        }
+    };
+}
+
+on_a_second_host!(
+    an_apply_makes_image_and_network_and_can_be_taken_back,
+    a_death_at_any_journal_entry_and_a_resume_end_as_without_dying,
+    a_changed_context_is_built_again_and_a_rollback_gives_the_old_image_its_tag_back,
+    a_failing_build_shows_its_last_lines_and_leaves_no_image,
+    a_changed_network_is_made_anew_and_a_rollback_makes_the_old_one_again,
+    a_container_from_an_older_definition_is_recycled_and_no_other,
+    what_left_the_manifest_goes_and_what_others_made_stays,
+);
+
 on_both_engines!(
     an_apply_makes_image_and_network_and_can_be_taken_back,
     a_death_at_any_journal_entry_and_a_resume_end_as_without_dying,
@@ -61,6 +84,7 @@ async fn an_apply_makes_image_and_network_and_can_be_taken_back(world: World) {
 async fn fresh(parent: &World) -> World {
     match parent.engine {
         Engine::Simulated(_) => World::on(Engine::simulated()).await,
+        Engine::Remote(_) => World::on(parent.engine.clone()).await,
         Engine::Real => {
             let world = World::on(Engine::Real).await;
             world.clear_with(parent);

@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use super::{Declared, Lowering};
 use crate::manifest::finding::Mark;
 use crate::manifest::raw::{self, Text};
-use crate::manifest::{Build, Host, HostPaths, HostTls, Image, Network, Opening, Sandbox, SandboxMode, text};
+use crate::manifest::{
+    Build, HelperKind, Host, HostPaths, HostTls, Image, Network, Opening, Sandbox, SandboxMode, text,
+};
 use crate::note::Span;
 
 /// The host that needs no declaration.
@@ -26,6 +28,7 @@ impl Lowering<'_> {
             docker: "unix:///var/run/docker.sock".into(),
             tls: None,
             workspaces: None,
+            helper: HelperKind::default(),
         });
         hosts
     }
@@ -56,6 +59,7 @@ impl Lowering<'_> {
                 .workspaces
                 .as_ref()
                 .map(|paths| HostPaths { here: self.path(&paths.here), there: self.there(&paths.there) }),
+            helper: raw.helper.map(|word| word.0).unwrap_or_default(),
         }
     }
 

@@ -7,8 +7,8 @@ use crate::manifest::finding::Located;
 use crate::manifest::read::{FromNode, Reader, choices, section, word};
 use crate::manifest::yaml::{Content, Node, Plain, plain};
 use crate::manifest::{
-    Account, Dialect, HistoryVisibility, JoinRule, KeepFile, MembersPolicy, OnRemove, SandboxMode,
-    WorkspaceAccess,
+    Account, Dialect, HelperKind, HistoryVisibility, JoinRule, KeepFile, MembersPolicy, OnRemove,
+    SandboxMode, WorkspaceAccess,
 };
 use crate::secret::SecretSource;
 
@@ -17,6 +17,11 @@ choices! {
     DialectWord -> Dialect {
         "list" => Dialect::List, "`agents.list`, an array: OpenClaw before 2026.8.";
         "entries" => Dialect::Entries, "`agents.entries`, a mapping.";
+    }
+    /// Who holds the rules of a host's networks and its forwarded ports.
+    HelperWord -> HelperKind {
+        "container" => HelperKind::Container, "A container that fraktalia brings there and keeps up to date.";
+        "service" => HelperKind::Service, "A service of the host, which somebody installs and updates.";
     }
     /// What happens to a user who leaves the manifest.
     UserOnRemove -> OnRemove {

@@ -11,13 +11,15 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::io::AsyncReadExt as _;
 
 use super::Client;
-use crate::error::DockerError;
+use crate::error::{DockerError, bounded, plain};
 use crate::labels::Labels;
 
 /// How many lines of a failed build are shown.
 const LAST_LINES: usize = 20;
 /// What of a line is shown; some tools draw their progress without ever ending a line.
 const LONGEST_LINE: usize = 400;
+/// What of the engine's own words about a failure is shown.
+const LONGEST_WHY: usize = 2000;
 /// A build that says nothing for so long hangs.
 const SILENCE: Duration = Duration::from_mins(15);
 
@@ -82,7 +84,7 @@ impl Client {
         loop {
             let next = tokio::time::timeout(SILENCE, output.next()).await;
             let Ok(next) = next else {
-                return Err(DockerError::Late { what, after: SILENCE }.into());
+                return Err(self.late(&what, SILENCE).into());
             };
             match next {
                 None => return Ok(()),
@@ -97,7 +99,7 @@ impl Client {
                     let last = log.finish();
                     return Err(BuildError::Failed {
                         tag: request.tag.into(),
-                        why: error.trim().into(),
+                        why: bounded(&error, LONGEST_WHY),
                         last,
                     });
                 }
@@ -161,26 +163,6 @@ impl Log {
         self.close();
         self.last.into()
     }
-}
-
-/// Without the sequences that colour a terminal, and without anything else that could steer one.
-fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' => {
-                // `ESC [ ... letter`; of other sequences only the start is cut off.
-                if chars.as_str().starts_with('[') {
-                    chars.by_ref().skip(1).find(char::is_ascii_alphabetic);
-                }
-            }
-            '\t' => plain.push(' '),
-            c if c.is_control() => {}
-            c => plain.push(c),
-        }
-    }
-    plain.trim_end().to_owned()
 }
 
 #[cfg(test)]

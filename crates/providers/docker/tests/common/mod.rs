@@ -3,27 +3,30 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions, ListNetworksOptions,
-    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, StartContainerOptions,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use fraktalia_docker::DockerHost;
+use fraktalia_docker::client::{Client, Endpoint};
 use fraktalia_engine::journal::{FaultAt, Outcome};
 use fraktalia_engine::load::context;
 use fraktalia_engine::session::{Ended, Options, Planned, Session, SessionError};
 use fraktalia_engine::{Registry, StatePaths};
 use fraktalia_model::Span;
 use fraktalia_model::manifest::{
-    Account, Build, Fractal, Host, Image, Manifest, Network, OnRemove, Sandbox, SandboxMode, Workspace,
-    WorkspaceAccess, content_hash,
+    Account, Build, Fractal, HelperKind, Host, HostTls, Image, Manifest, Network, OnRemove, Sandbox,
+    SandboxMode, Workspace, WorkspaceAccess, content_hash,
 };
 use fraktalia_testkit::contract::{self, Subject};
+use fraktalia_testkit::real::docker::BUSYBOX;
+use fraktalia_testkit::real::{Cache, Execution};
 use fraktalia_testkit::sim::docker::SimDocker;
 use fraktalia_testkit::twice::Twice;
 use serde_json::json;
@@ -36,6 +39,8 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub enum Engine {
     Simulated(Arc<SimDocker>),
     Real,
+    /// On a host of its own, reached by TLS.
+    Remote(Arc<Execution>),
 }
 
 impl Engine {
@@ -52,19 +57,39 @@ impl Engine {
         allowed.then_some(Self::Real)
     }
 
-    pub fn endpoint(&self) -> String {
-        match self {
-            Self::Simulated(sim) => sim.endpoint(),
-            Self::Real => "unix:///var/run/docker.sock".into(),
+    /// An engine on a second host, if `FRAKTALIA_REAL` says that one may be started.
+    pub async fn remote() -> Option<Self> {
+        if std::env::var_os("FRAKTALIA_REAL").is_none() {
+            eprintln!("skipped on a second host: FRAKTALIA_REAL is not set");
+            return None;
         }
+        Some(Self::Remote(Arc::new(Execution::start().await.unwrap())))
+    }
+
+    pub fn host(&self) -> Host {
+        let (docker, tls) = match self {
+            Self::Simulated(sim) => (sim.endpoint(), None),
+            Self::Real => ("unix:///var/run/docker.sock".into(), None),
+            Self::Remote(host) => (host.endpoint(), Some(tls(host.certificates()))),
+        };
+        Host { at: Span::default(), docker, tls, workspaces: None, helper: HelperKind::default() }
+    }
+
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::of("local", &self.host())
     }
 
     pub fn sim(&self) -> &SimDocker {
         match self {
             Self::Simulated(sim) => sim,
-            Self::Real => panic!("only the simulated engine can be told to fail"),
+            _ => panic!("only the simulated engine can be told to fail"),
         }
     }
+}
+
+/// The files that [`Execution`] and its authority write.
+pub fn tls(dir: &Path) -> HostTls {
+    HostTls { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") }
 }
 
 pub struct World {
@@ -83,8 +108,7 @@ impl World {
         let number = (std::process::id() % 40 * 100 + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
         let mark = format!("fkt-t{number}");
         let root = tempfile::tempdir().unwrap();
-        let docker = Docker::connect_with_unix(&engine.endpoint(), 60, API_DEFAULT_VERSION).unwrap();
-        let docker = docker.negotiate_version().await.unwrap();
+        let docker = Client::connect(engine.endpoint()).await.unwrap().docker().clone();
         let manifest = fraktalia_testkit::manifest::empty(&mark, root.path());
         let mut world = Self { root, engine, manifest, docker, mark, number };
         world.dockerfile("COPY greeting /greeting\n");
@@ -94,8 +118,7 @@ impl World {
     }
 
     fn declare(&mut self) {
-        let host = Host { at: Span::default(), docker: self.engine.endpoint(), tls: None, workspaces: None };
-        self.manifest.hosts.insert("local".into(), host);
+        self.manifest.hosts.insert("local".into(), self.engine.host());
         let network = Network {
             at: Span::default(),
             key: self.mark.clone(),
@@ -256,6 +279,22 @@ impl World {
         change(&mut body);
         let options = CreateContainerOptionsBuilder::new().name(&format!("{}-{name}", self.mark)).build();
         self.docker.create_container(Some(options), body).await.unwrap().id
+    }
+
+    /// A running container of the busybox image, which is brought to a second host when it is not there.
+    pub async fn busybox(&self, name: &str, command: &[&str]) -> String {
+        if let Engine::Remote(host) = &self.engine {
+            host.base_image(&Cache::locate(), BUSYBOX).await.unwrap();
+        }
+        let command = command.iter().map(|part| (*part).to_owned()).collect();
+        let id = self
+            .container(name, &[], |body| {
+                body.image = Some(BUSYBOX.into());
+                body.cmd = Some(command);
+            })
+            .await;
+        self.docker.start_container(&id, None::<StartContainerOptions>).await.unwrap();
+        id
     }
 
     /// A network that somebody made by hand under our name.

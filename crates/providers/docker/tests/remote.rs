@@ -1,0 +1,269 @@
+//! An engine on another host: who may talk to it, who is believed, and what happens when it is lost.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Engine, World, tls};
+use fraktalia_docker::client::{Client, Endpoint};
+use fraktalia_docker::error::DockerError;
+use fraktalia_testkit::real::execution::{Authority, ExecutionOptions, Identity};
+use fraktalia_testkit::real::{Cache, Execution};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+const SHORT: Duration = Duration::from_secs(3);
+
+fn write(dir: &Path, authority: &Authority, client: &Identity) {
+    std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(dir.join("cert.pem"), &client.cert).unwrap();
+    std::fs::write(dir.join("key.pem"), &client.key).unwrap();
+}
+
+async fn refused(endpoint: Endpoint) -> DockerError {
+    Client::connect_within(endpoint.named("mox"), SHORT).await.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_decide_on_both_sides_who_is_talked_to() {
+    if Cache::for_test().is_none() {
+        return;
+    }
+    let host = Execution::start_with(ExecutionOptions { plain: true }).await.unwrap();
+    let endpoint = || Endpoint::new(host.endpoint());
+    let client = Client::connect(endpoint().with_tls(tls(host.certificates()))).await.unwrap();
+    assert_eq!(client.arch(), if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
+    client.images().await.unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let stranger = Authority::new("somebody else", host.there().into()).unwrap();
+    // Its authority is not ours: it is not believed, though our certificate is one that it would take.
+    write(dir.path(), &stranger, &host.authority().client().unwrap());
+    let error = refused(endpoint().with_tls(tls(dir.path()))).await;
+    assert!(matches!(error, DockerError::Untrusted { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("mox") && text.contains(&host.endpoint()) && text.contains("not signed by"),
+        "{text}"
+    );
+    // We believe it, but it does not take us.
+    write(dir.path(), host.authority(), &stranger.client().unwrap());
+    let error = refused(endpoint().with_tls(tls(dir.path()))).await;
+    assert!(matches!(error, DockerError::Unwelcome { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("--tlscacert"));
+    // Without any certificate.
+    let error = refused(endpoint()).await;
+    assert!(error.hint().unwrap().contains("give the host `tls`"), "{error:?}");
+    let ca = format!("--tlscacert={}", host.certificates().join("ca.pem").display());
+    let bare = host.docker(&["--tlsverify", &ca, "-H", &host.endpoint(), "version"]).await.unwrap_err();
+    assert!(bare.to_string().contains("remote error: tls"), "{bare}");
+    // Where nobody asks for one, it works, and `lint` warns.
+    Client::connect(host.plain_endpoint()).await.unwrap().images().await.unwrap();
+}
+
+/// A server that shows `identity` to whoever comes, and takes anybody.
+async fn serving(identity: Identity) -> String {
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio_rustls::rustls::{ServerConfig, crypto::aws_lc_rs::default_provider};
+    let chain = vec![CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    format!("tcp://{address}")
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_expired_or_of_another_host_is_named_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours", "127.0.0.1".parse().unwrap()).unwrap();
+    write(dir.path(), &authority, &authority.client().unwrap());
+    let other = authority.server_at("10.9.9.9".parse().unwrap()).unwrap();
+    for (identity, expected) in [(authority.expired_server().unwrap(), "expired"), (other, "another name")] {
+        let url = serving(identity).await;
+        let error = refused(Endpoint::new(url).with_tls(tls(dir.path()))).await;
+        assert!(matches!(error, DockerError::Untrusted { .. }), "{error:?}");
+        assert!(error.to_string().contains(expected) && error.hint().is_some(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_ours_that_cannot_be_used_is_named_with_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = || tls(dir.path());
+    let endpoint = || Endpoint::new("tcp://127.0.0.1:1").with_tls(files());
+    let error = refused(endpoint()).await.to_string();
+    assert!(error.contains("ca.pem cannot be read"), "{error}");
+    let authority = Authority::new("ours", "127.0.0.1".parse().unwrap()).unwrap();
+    let (one, other) = (authority.client().unwrap(), authority.client().unwrap());
+    write(dir.path(), &authority, &Identity { cert: one.cert.clone(), key: other.key });
+    let error = refused(endpoint()).await.to_string();
+    assert!(error.contains("key.pem does not fit"), "{error}");
+    write(dir.path(), &authority, &Identity { cert: "hello".into(), key: one.key });
+    let error = refused(endpoint()).await.to_string();
+    assert!(error.contains("cert.pem holds no certificate"), "{error}");
+}
+
+/// A server that answers every connection in the same way.
+async fn answering<F>(answer: impl Fn(tokio::net::TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream));
+        }
+    });
+    format!("tcp://{address}")
+}
+
+const ENGINE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 39\r\n\r\n\
+                      {\"ApiVersion\":\"1.41\",\"Arch\":\"amd64\"  }\n";
+
+#[tokio::test]
+async fn a_host_that_is_down_silent_or_talks_nonsense_is_told_apart() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = refused(Endpoint::new(format!("tcp://{closed}"))).await;
+    assert!(matches!(error, DockerError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains("(host mox)") && error.hint().is_some(), "{error}");
+    let nowhere = refused(Endpoint::new("tcp://no-such-host.invalid:2375")).await;
+    assert!(matches!(nowhere, DockerError::Unreachable { .. }), "{nowhere:?}");
+
+    let silent = answering(|stream| async move {
+        let _held = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let error = refused(Endpoint::new(&*silent)).await;
+    assert!(matches!(error, DockerError::Late { .. }), "{error:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours", "127.0.0.1".parse().unwrap()).unwrap();
+    write(dir.path(), &authority, &authority.client().unwrap());
+    let error = refused(Endpoint::new(&*silent).with_tls(tls(dir.path()))).await;
+    assert!(matches!(error, DockerError::Unreachable { .. }), "{error:?}");
+
+    let nonsense = answering(|mut stream| async move {
+        let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await;
+        let _ = stream.read(&mut [0; 64]).await;
+    })
+    .await;
+    let error = refused(Endpoint::new(&*nonsense)).await;
+    assert!(matches!(error, DockerError::Lost { .. }), "{error:?}");
+    let error = refused(Endpoint::new(&*nonsense).with_tls(tls(dir.path()))).await;
+    assert!(error.to_string().contains("not TLS"), "{error:?}");
+}
+
+/// Answers the first request as an engine would, and the others with `rest` without an end.
+async fn endless(head: &'static str, rest: &'static [u8]) -> Endpoint {
+    let url = answering(move |mut stream| async move {
+        let mut asked = [0; 4096];
+        for answer in [ENGINE, head] {
+            if stream.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+        let rest = rest.repeat(1024);
+        while stream.write_all(&rest).await.is_ok() {}
+    })
+    .await;
+    Endpoint::new(url)
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_off() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[\"";
+    let client = Client::connect(endless(head, b"aaaa").await).await.unwrap();
+    let error = client.images().await.unwrap_err();
+    assert!(error.to_string().contains("larger than 32 MB"), "{error}");
+    // Headers without an end are none either.
+    let client = Client::connect(endless("HTTP/1.1 200 OK\r\n", b"X-A: b\r\n").await).await.unwrap();
+    let error = client.images().await.unwrap_err();
+    assert!(matches!(error, DockerError::Lost { .. }), "{error:?}");
+    // The words of a refusal are shown, but not all of them, and none that colour a terminal.
+    let head = "HTTP/1.1 500 Oh\r\nContent-Length: 100000\r\n\r\n\u{1b}[31mred\u{1b}[0m ";
+    let client = Client::connect(endless(head, b"word ").await).await.unwrap();
+    let error = client.images().await.unwrap_err().to_string();
+    assert!(error.contains("red word") && !error.contains('\u{1b}') && error.len() < 3000, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_serves_many_calls_and_a_lost_one_is_made_anew() {
+    let Some(engine) = Engine::remote().await else { return };
+    let Engine::Remote(host) = &engine else { unreachable!() };
+    let client = Client::connect(engine.endpoint()).await.unwrap();
+    for _ in 0..20 {
+        client.networks().await.unwrap();
+    }
+    let established = open_connections(host).await;
+    assert_eq!(established, 1, "twenty calls, one connection");
+}
+
+/// Connections to the engine's port, as the host's kernel sees them.
+async fn open_connections(host: &Execution) -> usize {
+    let mut list = host.inside("ss");
+    let output = list.args(["-Htn", "state", "established", "sport", "=", ":2376"]).output().await.unwrap();
+    assert!(output.status.success());
+    String::from_utf8_lossy(&output.stdout).lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_was_restarted_is_found_again_by_the_same_client() {
+    if Cache::for_test().is_none() {
+        return;
+    }
+    let mut host = Execution::start().await.unwrap();
+    let endpoint = Endpoint::new(host.endpoint()).with_tls(tls(host.certificates()));
+    let client = Client::connect_within(endpoint, Duration::from_secs(20)).await.unwrap();
+    client.networks().await.unwrap();
+    host.kill_engine().await.unwrap();
+    let error = client.networks().await.unwrap_err();
+    assert!(matches!(error, DockerError::Unreachable { .. } | DockerError::Lost { .. }), "{error:?}");
+    host.start_engine().await.unwrap();
+    client.networks().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_in_a_container_gets_its_input_and_gives_its_output() {
+    let Some(engine) = Engine::remote().await else { return };
+    let world = World::on(engine).await;
+    let client = Client::connect(world.engine.endpoint()).await.unwrap();
+    let container = world.busybox("shell", &["sleep", "600"]).await;
+    let run = |argv: &'static [&'static str], stdin: &'static [u8]| {
+        let (client, container) = (client.clone(), container.clone());
+        async move { client.exec(&container, argv, stdin, 100_000).await }
+    };
+    let echo = run(&["cat"], b"line\n\0\xff").await.unwrap();
+    assert_eq!((echo.code, &*echo.stdout, &*echo.stderr), (0, &b"line\n\0\xff"[..], &b""[..]));
+    let mixed = run(&["sh", "-c", "wc -c; echo oh >&2; exit 7"], b"12345").await.unwrap();
+    assert_eq!((mixed.code, &*mixed.stdout, &*mixed.stderr), (7, &b"5\n"[..], &b"oh\n"[..]));
+    // More than any buffer on the way holds, both ways at once.
+    let big = vec![b'x'; 50_000];
+    let back = client.exec(&container, &["cat"], &big, 100_000).await.unwrap();
+    assert_eq!(back.stdout, big);
+    // Not read at all.
+    assert_eq!(client.exec(&container, &["true"], &big, 100).await.unwrap().code, 0);
+    let error = run(&["yes"], b"").await.unwrap_err();
+    assert!(error.to_string().contains("longer than 100000 bytes"), "{error}");
+    let absent = run(&["no-such-program"], b"").await.unwrap();
+    assert!([126, 127].contains(&absent.code), "{absent:?}");
+    let hasty = Client::connect_within(world.engine.endpoint(), SHORT).await.unwrap();
+    let error = hasty.exec(&container, &["sleep", "60"], b"", 10).await.unwrap_err();
+    assert!(matches!(error, DockerError::Late { .. }), "{error:?}");
+}
