@@ -192,11 +192,6 @@ pub fn sandbox(host: &str, agent: &str) -> ResourceId {
     ResourceId::new(SystemId::docker(host), "sandbox", agent)
 }
 
-/// The container that holds isolation and forwards on a host.
-pub fn helper(host: &str) -> ResourceId {
-    ResourceId::new(SystemId::docker(host), "helper", "helper")
-}
-
 /// The isolation of a network on a host.
 pub fn isolation(host: &str, network: &str) -> ResourceId {
     ResourceId::new(SystemId::plane(host), "isolation", network)

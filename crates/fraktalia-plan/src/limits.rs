@@ -4,17 +4,6 @@ use fraktalia_model::{Manifest, Note, Notes};
 
 /// A note on each part of the manifest that no system takes on: an error where a plan would need it.
 pub fn not_yet(manifest: &Manifest) -> Notes {
-    let forwards = manifest.forwards.iter().map(|forward| {
-        Note::error(
-            "forwards.not-yet",
-            format!(
-                "port {} is to be forwarded, which this version of fraktalia cannot do",
-                forward.host_port
-            ),
-        )
-        .at(&forward.at)
-        .hint("leave the forward out for now: everything else of the fractal works without it")
-    });
     let admin_room = manifest.admin_room.iter().map(|room| {
         Note::warning(
             "admin-room.not-yet",
@@ -23,5 +12,5 @@ pub fn not_yet(manifest: &Manifest) -> Notes {
         .at(&room.at)
         .hint("proposals in it are not answered")
     });
-    forwards.chain(admin_room).collect()
+    admin_room.collect()
 }

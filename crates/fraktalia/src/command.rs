@@ -3,7 +3,7 @@
 mod apply;
 mod check;
 mod explain;
-mod forward;
+pub(crate) mod forward;
 mod graph;
 mod history;
 mod pages;

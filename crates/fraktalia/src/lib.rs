@@ -9,6 +9,7 @@ mod command;
 pub mod docs;
 pub mod error;
 pub mod exit;
+mod link;
 mod out;
 pub mod registry;
 pub mod render;
@@ -62,5 +63,6 @@ fn trace(verbose: u8, usual: Option<&str>) {
     let filter = wanted
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(|| EnvFilter::new(level.unwrap_or("fraktalia=debug")));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_ansi(ansi).with_env_filter(filter).with_writer(std::io::stderr).init();
 }

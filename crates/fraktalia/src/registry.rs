@@ -6,16 +6,22 @@ use fraktalia_engine::journal::{Fault, FaultAt};
 use fraktalia_matrix::Matrix;
 use fraktalia_model::Manifest;
 use fraktalia_openclaw::OpenClaw;
+use fraktalia_plane_provider::Plane;
 use fraktalia_workspace::Workspaces;
 
 use crate::error::Failure;
+use crate::link;
 
 /// One provider for each system of the manifest.
 pub fn registry(manifest: &Manifest) -> Registry {
+    let engines = DockerHost::all(manifest, HelperBuild::of_this_program);
+    let planes: Vec<Plane> =
+        engines.iter().map(|docker| Plane::new(docker.host(), link::to_helper(manifest, docker))).collect();
     Registry::new()
         .with_each(manifest.matrix.as_ref().map(Matrix::new))
         .with_each(manifest.openclaw.as_ref().map(OpenClaw::new))
-        .with_each(DockerHost::all(manifest, HelperBuild::of_this_program))
+        .with_each(engines)
+        .with_each(planes)
         .with(Workspaces)
 }
 

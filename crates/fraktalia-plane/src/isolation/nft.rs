@@ -72,6 +72,9 @@ pub enum NftError {
     Listing(#[from] BadListing),
 }
 
+/// Where the loader looks for libraries besides the usual places.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
+
 impl Nft {
     /// Finds the program.
     pub fn find() -> Result<Self, NftError> {
@@ -146,6 +149,8 @@ impl Nft {
     async fn talk(&self, arguments: &[&str], input: &str) -> std::io::Result<Answer> {
         let mut command = Command::new(&self.program);
         command.args(arguments).env_clear().env("LC_ALL", "C").current_dir("/").kill_on_drop(true);
+        // In the helper's image this is where its libraries are.
+        command.envs(std::env::var_os(LIBRARIES).map(|path| (LIBRARIES, path)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

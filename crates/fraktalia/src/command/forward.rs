@@ -2,15 +2,21 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use fraktalia_plane::helper::{self, Options};
-use fraktalia_plane::protocol::{LONGEST, Link as _, LinkError, Request, Socket};
+use fraktalia_plane::protocol::{Answer, LONGEST, Link as _, LinkError, Request, Socket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::cli::ForwardArgs;
 use crate::error::Failure;
 use crate::exit::Exit;
+
+/// How long a helper may take from its start until it listens.
+const STARTING: Duration = Duration::from_secs(5);
+/// When it is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Holds what it is told, until it is asked to end.
 pub async fn run(app: &App, args: &ForwardArgs) -> Result<Exit, Failure> {
@@ -76,7 +82,7 @@ async fn ask(app: &App, args: &ForwardArgs) -> Result<Exit, Failure> {
         Some(control) => control.clone(),
         None => socket_of(&realm(app, args)?),
     });
-    let answer = socket.ask(&question).await.map_err(|error| match error {
+    let answer = patiently(&socket, &question).await.map_err(|error| match error {
         LinkError::Absent { what } => Failure::Environment { what, hint: "start it first".into() },
         LinkError::Failed { what, hint } => Failure::Environment { what, hint },
     })?;
@@ -84,4 +90,15 @@ async fn ask(app: &App, args: &ForwardArgs) -> Result<Exit, Failure> {
     let written = std::io::stdout().lock().write_all(&text);
     written.map_err(|source| Failure::File { doing: "write", path: "stdout".into(), source })?;
     Ok(Exit::OK)
+}
+
+/// Asks; a helper that was started a moment ago may not listen yet.
+async fn patiently(socket: &Socket, question: &Request) -> Result<Answer, LinkError> {
+    let until = Instant::now() + STARTING;
+    loop {
+        match socket.ask(question).await {
+            Err(LinkError::Absent { .. }) if Instant::now() < until => tokio::time::sleep(AGAIN).await,
+            answer => return answer,
+        }
+    }
 }

@@ -176,6 +176,11 @@ impl DockerError {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
+    /// Whether something is in another state than it would have to be: a container that does not run.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
+
     /// Whether the engine may have done it all the same.
     fn in_doubt(&self) -> bool {
         match self {

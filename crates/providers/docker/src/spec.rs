@@ -141,8 +141,9 @@ fn network_of(name: &str, network: &Network) -> Resource<Spec> {
     Resource {
         id: id::network(&network.host, name),
         spec: Spec::Network(spec),
-        subject: name.into(),
-        requires: BTreeSet::new(),
+        subject: network.fractal.as_deref().unwrap_or(name).into(),
+        // Closed before its first container can be there.
+        requires: BTreeSet::from([id::isolation(&network.host, name)]),
         on_remove: OnRemove::Delete,
         at: network.at.clone(),
     }
@@ -246,7 +247,6 @@ pub fn lint(desired: &[Resource<Spec>], endpoint: &Endpoint) -> Notes {
     if let Some(first) = desired.first() {
         notes.extend(reach(endpoint).map(|note| note.about(&first.id).at(&first.at)));
     }
-    notes.extend(desired.iter().filter_map(isolation));
     notes.extend(clashing_tags(desired));
     notes
 }
@@ -270,22 +270,6 @@ fn reach(endpoint: &Endpoint) -> Option<Note> {
         let text = format!("whoever reaches {endpoint} is root there: the engine asks nobody who they are");
         Note::warning("docker.plain-tcp", text)
             .hint(format!("{cure}; until then, keep it out of reach of every sandbox"))
-    })
-}
-
-fn isolation(resource: &Resource<Spec>) -> Option<Note> {
-    let Spec::Network(network) = &resource.spec else { return None };
-    (!network.openings.is_empty()).then(|| {
-        let text = format!(
-            "`{}` asks for openings ({}), but this version of fraktalia cannot close a network: everything private \
-             would be reachable, not only these",
-            network.name,
-            network.openings.join(", ")
-        );
-        Note::error("docker.isolation-not-yet", text)
-            .about(&resource.id)
-            .at(&resource.at)
-            .hint("remove `allow` if that is acceptable, or set `internet: false` to close the network altogether")
     })
 }
 

@@ -67,6 +67,41 @@ impl DockerHost {
         self
     }
 
+    /// Its key in the manifest.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Puts a question to the helper of `realm` on this host; the answer as it came. `Ok(None)`: no helper runs.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or the helper writes more than `limit` bytes or ends in failure.
+    pub async fn ask_helper(
+        &self,
+        realm: &str,
+        question: &[u8],
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, DockerError> {
+        let name = helper::name(realm);
+        let client = self.client().await?;
+        match client.exec(&name, &helper::settings::ASK, question, limit).await {
+            Ok(output) if output.code == 0 => Ok(Some(output.stdout)),
+            Ok(output) => Err(client.lost(
+                &format!("ask the container {name}"),
+                // Whatever runs there may write anything.
+                &String::from_utf8_lossy(&output.stderr)
+                    .chars()
+                    .take(500)
+                    .collect::<String>()
+                    .escape_debug()
+                    .to_string(),
+            )),
+            // Not there, or not running.
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn program(&self) -> Option<&HelperBuild> {
         self.helper.as_ref()?.as_ref().ok()
     }

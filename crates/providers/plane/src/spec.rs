@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use fraktalia_model::manifest::{self, Network, OnRemove, SandboxMode};
+use fraktalia_model::manifest::{self, HelperKind, Host, Network, OnRemove, SandboxMode};
 use fraktalia_model::{Manifest, Note, Notes, id};
 use fraktalia_plan::Resource;
 use fraktalia_plane::config::{Forward, Listen, NetworkRules, Opening, Protocol};
@@ -49,30 +49,34 @@ pub fn lower(manifest: &Manifest, host: &str) -> Result<Vec<Resource<Spec>>, Not
             _ => {}
         }
     }
+    match manifest.hosts.get(host) {
+        Some(declared) if declared.helper == HelperKind::Service && !all.is_empty() => {
+            notes.extend(unreachable_service(host, declared));
+        }
+        // Before it is asked anything it has to be there.
+        _ => all.iter_mut().for_each(|one| one.requires = BTreeSet::from([id::helper(host)])),
+    }
     if notes.is_empty() { Ok(all) } else { Err(notes) }
 }
 
-fn resource(
-    id: fraktalia_model::ResourceId,
-    spec: Spec,
-    subject: &str,
-    at: &fraktalia_model::Span,
-    host: &str,
-) -> Resource<Spec> {
-    Resource {
-        id,
-        spec,
-        subject: subject.into(),
-        requires: BTreeSet::from([id::helper(host)]),
-        on_remove: OnRemove::Delete,
-        at: at.clone(),
-    }
+/// A service is asked over a socket of this machine, which one of another machine does not have.
+fn unreachable_service(host: &str, declared: &Host) -> Option<Note> {
+    let text =
+        format!("the helper of `{host}` is a service of another machine, where nobody here can ask it");
+    let hint = "leave `helper` away: as a container it is brought there and asked through Docker";
+    (!declared.docker.starts_with("unix://"))
+        .then(|| Note::error("plane.remote-service", text).at(&declared.at).hint(hint))
 }
 
 fn isolation(name: &str, network: &Network, rules: NetworkRules) -> Resource<Spec> {
-    let spec = Spec::Isolation { network: name.into(), rules };
-    let subject = network.fractal.as_deref().unwrap_or(name);
-    resource(id::isolation(&network.host, name), spec, subject, &network.at, &network.host)
+    Resource {
+        id: id::isolation(&network.host, name),
+        spec: Spec::Isolation { network: name.into(), rules },
+        subject: network.fractal.as_deref().unwrap_or(name).into(),
+        requires: BTreeSet::new(),
+        on_remove: OnRemove::Delete,
+        at: network.at.clone(),
+    }
 }
 
 fn rules(name: &str, network: &Network) -> Result<NetworkRules, Notes> {
@@ -126,7 +130,14 @@ fn place<'a>(manifest: &'a Manifest, forward: &manifest::Forward) -> Result<&'a 
 fn port(forward: &manifest::Forward, host: &str) -> Resource<Spec> {
     let listen = SocketAddr::new(forward.listen, forward.host_port);
     let to = Forward { agent: forward.fractal.clone(), port: forward.port };
-    resource(id::forward(host, listen), Spec::Forward { listen, to }, &forward.fractal, &forward.at, host)
+    Resource {
+        id: id::forward(host, listen),
+        spec: Spec::Forward { listen, to },
+        subject: forward.fractal.clone(),
+        requires: BTreeSet::new(),
+        on_remove: OnRemove::Delete,
+        at: forward.at.clone(),
+    }
 }
 
 /// The same address in the words of the plane.

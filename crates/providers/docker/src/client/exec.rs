@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    fn lost(&self, what: &str, why: &str) -> DockerError {
+    pub(crate) fn lost(&self, what: &str, why: &str) -> DockerError {
         DockerError::Lost { endpoint: self.endpoint.to_string(), what: what.into(), why: why.into() }
     }
 }

@@ -298,7 +298,8 @@ impl<'a> Helper<'a> {
             .map_err(|error| StepError::refused("cannot pack the image of the helper").because(error))??;
         let labels = self.labels(resource, &helper.version);
         let request = BuildRequest { tag: &tag, args: HashMap::new(), labels };
-        self.client.build(request, packed, |line| self.cx.say(line)).await.map_err(|error| match error {
+        // Seven steps that say nothing about the installation; a failure shows its last lines.
+        self.client.build(request, packed, |_| ()).await.map_err(|error| match error {
             BuildError::Docker(error) => error.into(),
             failed @ BuildError::Failed { .. } => StepError::refused(failed.to_string()),
         })?;

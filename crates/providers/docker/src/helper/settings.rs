@@ -10,6 +10,10 @@ use bollard::models::{
 use super::HelperSpec;
 use crate::labels::Labels;
 
+/// The program in its image.
+const PROGRAM: &str = "/fraktalia";
+/// The command that puts the question on its stdin to the helper, run in the helper's container.
+pub const ASK: [&str; 5] = [PROGRAM, "forward", "--ask", "--control", CONTROL];
 /// Where the helper keeps what it was told.
 const DIR: &str = "/var/lib/fraktalia";
 /// Where the helper is told things, by a command that is run in it.
@@ -58,7 +62,11 @@ pub fn body(helper: &HelperSpec, labels: Labels) -> ContainerCreateBody {
     };
     ContainerCreateBody {
         image: Some(helper.tag()),
-        cmd: Some(["/fraktalia", "forward", "--dir", DIR, "--control", CONTROL].map(text).to_vec()),
+        cmd: Some(
+            [PROGRAM, "forward", "--realm", &helper.realm, "--dir", DIR, "--control", CONTROL]
+                .map(text)
+                .to_vec(),
+        ),
         env: Some(ENVIRONMENT.map(text).to_vec()),
         labels: Some(labels),
         host_config: Some(host),
