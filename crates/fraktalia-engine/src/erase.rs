@@ -35,6 +35,8 @@ pub struct AnyAsk<'a> {
 pub trait Executor: DynSystem {
     /// See [`Provider::looks_last`].
     fn looks_last(&self) -> bool;
+    /// See [`Provider::protects`].
+    fn protects(&self) -> bool;
     /// See [`Provider::observe`].
     async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError>;
     /// See [`Provider::prepare`].
@@ -53,6 +55,9 @@ pub trait Executor: DynSystem {
 impl<P: Provider> Executor for P {
     fn looks_last(&self) -> bool {
         Provider::looks_last(self)
+    }
+    fn protects(&self) -> bool {
+        Provider::protects(self)
     }
     async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError> {
         let wanted: Vec<_> = ask.wanted.iter().filter_map(AnyResource::typed).collect();

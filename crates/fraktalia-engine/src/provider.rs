@@ -191,6 +191,12 @@ pub trait Provider: System {
         false
     }
 
+    /// Whether its resources protect what requires them, as the rules of a network do. Then a rollback that cannot bring
+    /// them back does not bring back what they protect, and one that cannot take away what they protect leaves them.
+    fn protects(&self) -> bool {
+        false
+    }
+
     /// Reads what lives.
     ///
     /// # Errors

@@ -162,6 +162,34 @@ async fn a_step_that_cannot_be_taken_back_keeps_no_other_from_it_and_stays_ours(
 }
 
 #[tokio::test]
+async fn what_protects_a_thing_that_cannot_be_taken_back_stays_with_it() {
+    let room = fresh().await;
+    room.shelf("left").world().protects = true;
+    room.trouble("right", "b", Trouble::Glued);
+    room.trouble("left", "c", Trouble::Refuse);
+    let ended = apply(&room.session(None)).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::Incomplete { .. })), "{ended:?}");
+    assert_eq!((room.names("left"), room.names("right")), (vec!["a".to_owned()], vec!["b".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_protected_again_is_not_put_back() {
+    let mut room = fresh().await;
+    apply(&room.session(None)).await.unwrap();
+    room.shelf("left").world().protects = true;
+    room.want(vec![]);
+    let ended = apply(&room.session(None)).await.unwrap();
+    assert_eq!(ended.outcome, Some(Outcome::Applied));
+    room.trouble("left", "a", Trouble::Glued);
+    let session = room.session(None);
+    let (run, lock) = (session.run(&ended.run).unwrap(), session.lock().unwrap());
+    let ended = session.roll_back_run(&lock, &run, &contract::quiet()).await.unwrap();
+    assert!(matches!(ended.outcome, Some(Outcome::Incomplete { .. })), "{ended:?}");
+    let there = (room.names("left"), room.names("right"));
+    assert_eq!(there, (vec![], vec!["d".to_owned()]), "`b` would stand on nothing that protects it");
+}
+
+#[tokio::test]
 async fn stop_leaves_a_failed_run_open_for_resume() {
     let room = fresh().await;
     room.trouble("left", "c", Trouble::Refuse);

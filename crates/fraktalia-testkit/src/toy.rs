@@ -102,6 +102,8 @@ pub struct World {
     pub trouble: BTreeMap<String, Trouble>,
     /// Whether a look sees all.
     pub blind: bool,
+    /// Whether boxes protect those that stand on them.
+    pub protects: bool,
     /// How many effects the shelf had.
     pub writes: usize,
     last_number: u64,
@@ -217,6 +219,10 @@ impl System for Shelf {
 #[async_trait]
 impl Provider for Shelf {
     type Undo = Option<BoxState>;
+
+    fn protects(&self) -> bool {
+        self.world().protects
+    }
 
     async fn observe(&self, ask: &Ask<'_, BoxSpec>) -> Result<Observed<BoxState>, ObserveError> {
         let world = self.world();

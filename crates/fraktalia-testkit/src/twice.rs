@@ -71,6 +71,9 @@ impl<P: Provider> Provider for Twice<P> {
     fn looks_last(&self) -> bool {
         self.0.looks_last()
     }
+    fn protects(&self) -> bool {
+        self.0.protects()
+    }
     async fn observe(&self, ask: &Ask<'_, Self::Spec>) -> Result<Observed<Self::State>, ObserveError> {
         self.0.observe(ask).await
     }

@@ -1,9 +1,10 @@
 //! Takes back what was, or may have been, done: the same graph, walked backwards.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fraktalia_model::Outputs;
-use fraktalia_plan::{Sealed, Step, StepId};
+use fraktalia_plan::{Edge, Sealed, Step, StepId};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -44,16 +45,17 @@ impl WayBack {
 }
 
 impl Applier<'_> {
-    /// Takes back all steps that were begun. A step that cannot be taken back keeps no other from it.
+    /// Takes back all steps that were begun. A step that cannot be taken back keeps no other from it, unless one of the two
+    /// protects the other.
     ///
     /// # Errors
     /// When the journal cannot be written: then nothing more is done.
     pub async fn backward(&self, why: &str) -> Result<Backward, JournalError> {
-        let (steps, mut frontier, undos) = self.with_run(|run| {
+        let (steps, edges, mut frontier, undos) = self.with_run(|run| {
             let plan = &run.header.plan;
             let frontier = Frontier::new(&plan.steps, &plan.edges, Direction::Backward, |id| self.limit(id));
             let undos: Vec<Option<WayBack>> = run.statuses.iter().map(WayBack::of).collect();
-            (plan.steps.clone(), frontier, undos)
+            (plan.steps.clone(), plan.edges.clone(), frontier, undos)
         });
         for (step, _) in steps.iter().zip(&undos).filter(|(_, undo)| undo.is_none()) {
             frontier.skip(step.id);
@@ -62,12 +64,14 @@ impl Applier<'_> {
         self.emit(&Event::RollingBack { steps: count, why: why.into() });
         let mut running = FuturesUnordered::new();
         let mut asked = self.around.stop.clone();
-        let mut complete = true;
+        // What stays as it is, by title.
+        let mut stuck: BTreeMap<StepId, &str> = BTreeMap::new();
         while *asked.borrow() != Stop::Now {
             while let Some(id) = frontier.next() {
                 let index = id as usize - 1;
                 if let Some(way_back) = &undos[index] {
-                    running.push(self.undo(&steps[index], way_back));
+                    let kept_by = self.kept_by(&steps, id, &edges, &stuck);
+                    running.push(self.undo(&steps[index], way_back, kept_by));
                 }
             }
             if running.is_empty() {
@@ -76,7 +80,9 @@ impl Applier<'_> {
             tokio::select! {
                 Some(end) = running.next() => {
                     let (id, undone) = end?;
-                    complete &= undone;
+                    if !undone {
+                        stuck.insert(id, &steps[id as usize - 1].title);
+                    }
                     frontier.done(id);
                 }
                 Ok(()) = asked.changed() => {}
@@ -84,13 +90,34 @@ impl Applier<'_> {
         }
         Ok(match frontier.is_done() {
             false => Backward::Stopped,
-            true if complete => Backward::Done,
+            true if stuck.is_empty() => Backward::Done,
             true => Backward::Incomplete,
         })
     }
 
+    /// The step that could not be taken back and keeps this one, which it protects or is protected by, as it is.
+    fn kept_by<'a>(
+        &self,
+        steps: &[Step],
+        id: StepId,
+        edges: &[Edge],
+        stuck: &BTreeMap<StepId, &'a str>,
+    ) -> Option<&'a str> {
+        let protects = |id: StepId| {
+            let system = self.around.registry.get(&steps[id as usize - 1].system);
+            system.is_some_and(|system| system.protects())
+        };
+        let later = edges.iter().filter(|edge| edge.from == id && (protects(id) || protects(edge.to)));
+        later.filter_map(|edge| stuck.get(&edge.to)).next().copied()
+    }
+
     /// Whether one step was taken back.
-    async fn undo(&self, step: &Step, way_back: &WayBack) -> Result<(StepId, bool), JournalError> {
+    async fn undo(
+        &self,
+        step: &Step,
+        way_back: &WayBack,
+        kept_by: Option<&str>,
+    ) -> Result<(StepId, bool), JournalError> {
         self.mark(step.id, Mark::Undoing).await?;
         let by_hand = || {
             self.around
@@ -99,7 +126,13 @@ impl Applier<'_> {
                 .map(|system| system.by_hand(&step.op, &way_back.undo))
                 .unwrap_or_default()
         };
-        match self.revert(step, way_back).await {
+        let reverted = match kept_by {
+            Some(other) => {
+                Err(StepError::refused(format!("it stays with `{other}`, one of which protects the other")))
+            }
+            None => self.revert(step, way_back).await,
+        };
+        match reverted {
             Ok(()) => {
                 self.mark(step.id, Mark::Undone).await?;
                 self.emit(&Event::Undone { step: step.id, title: step.title.clone() });

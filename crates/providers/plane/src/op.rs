@@ -52,6 +52,11 @@ impl Edit {
         }
     }
 
+    /// Whether it says that a thing is to go.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Isolation { rules: None, .. } | Self::Forward { to: None, .. })
+    }
+
     /// Does it.
     pub fn apply(&self, config: &mut Config) {
         match self {

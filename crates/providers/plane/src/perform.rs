@@ -79,8 +79,8 @@ pub async fn landed(link: &dyn Link, op: &Op, undo: &Undo) -> Result<Landed, Ste
 pub async fn revert(link: &dyn Link, op: &Op, undo: &Undo) -> Result<(), StepError> {
     let view = match link.ask(&Request::Look).await {
         Ok(Answer::Holding(view)) => view,
-        // It went with its container, and so did all that it held.
-        Err(LinkError::Absent { .. }) => return Ok(()),
+        // Nobody holds anything, which is as it was.
+        Err(LinkError::Absent { .. }) if undo.before.iter().all(Edit::is_absent) => return Ok(()),
         Ok(Answer::Refused { what, hint }) => return Err(refused(what, hint)),
         Err(error) => return Err(of(error)),
     };

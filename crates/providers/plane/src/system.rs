@@ -82,6 +82,10 @@ impl System for Plane {
 impl Provider for Plane {
     type Undo = Undo;
 
+    fn protects(&self) -> bool {
+        true
+    }
+
     async fn observe(&self, ask: &Ask<'_, Spec>) -> Result<Observed<State>, ObserveError> {
         if ask.wanted.is_empty() && ask.owned.is_empty() {
             return Ok(Observed { how: "not asked".into(), ..Observed::default() });
