@@ -51,8 +51,9 @@ pub(super) fn bind(
     }
 }
 
-/// Listens where a socket of ours, which covers the same port, still does. Both have to agree to that, and only for
-/// this moment: else any program of this user could join them.
+/// Listens where a socket of ours, which covers the same port, still does. Both have to agree to that, and do for this
+/// moment only. The kernel remembers it for as long as the port is in use: a program of this same user that asks for
+/// sharing would be let in, too. That is the price for having no gap, and only after such a change.
 fn bind_beside(listen: Listen, leaving: &OwnedFd) -> Result<Bound, Errno> {
     sockopt::set_socket_reuseport(leaving, true)?;
     let bound = try_bind(listen, Sharing::WithOurOwn);
