@@ -30,6 +30,14 @@ impl Ns {
         ns
     }
 
+    /// The one that this process is in; it goes on without us.
+    pub fn of_process(pid: &str, label: &str) -> Self {
+        let name = format!("fkt{}-{}-{label}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        run("ip", &["netns", "attach", &name, pid]);
+        let file = File::open(format!("/run/netns/{name}")).expect("the namespace that ip named");
+        Self { name, file }
+    }
+
     /// Its name for `ip netns`.
     pub fn name(&self) -> &str {
         &self.name
@@ -46,11 +54,11 @@ impl Ns {
         joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Runs a future in here; its other threads, and the programs that it starts, are in here as well.
-    pub fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
+    /// Runs something asynchronous in here; its other threads, and the programs that it starts, are in here as well.
+    pub fn block_on<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> T {
         self.run(|| {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
-            runtime.worker_threads(2).enable_all().build().expect("a runtime").block_on(future)
+            runtime.worker_threads(2).enable_all().build().expect("a runtime").block_on(work())
         })
     }
 
@@ -63,6 +71,13 @@ impl Ns {
     pub fn ip(&self, words: &str) {
         let words: Vec<&str> = words.split_whitespace().collect();
         run("ip", &[&["-n", &self.name][..], &words].concat());
+    }
+
+    /// The same; it may be done already.
+    pub fn try_ip(&self, words: &str) {
+        let mut command = Command::new("ip");
+        command.args(["-n", &self.name]).args(words.split_whitespace()).stderr(Stdio::null());
+        command.status().expect("ip runs");
     }
 
     /// Gives `nft` a text in here.

@@ -2,13 +2,13 @@
 
 use super::ns;
 use super::packet::Load::{Ping, Syn, Udp};
-use super::probe::{Probe, judge};
+use super::probe::{Probe, expect, judge};
 use super::world::{OUTSIDE, Place, World, rules};
 
 const INTERNET: [&str; 2] = ["203.0.113.5", "8.8.8.8"];
 
 /// From each sandbox to everything that is not in the internet.
-fn outward() -> Vec<Probe> {
+pub fn outward() -> Vec<Probe> {
     let mut probes = Vec::new();
     for from in [Place::Alpha, Place::Beta] {
         for to in OUTSIDE {
@@ -36,7 +36,7 @@ fn outward() -> Vec<Probe> {
 }
 
 /// From each sandbox to the host, at whichever of its addresses.
-fn to_host() -> Vec<Probe> {
+pub fn to_host() -> Vec<Probe> {
     let mut probes = Vec::new();
     let addresses = [
         "172.30.77.1",
@@ -73,7 +73,7 @@ fn to_host() -> Vec<Probe> {
 }
 
 /// From others to the sandboxes.
-fn inward() -> Vec<Probe> {
+pub fn inward() -> Vec<Probe> {
     let mut probes = Vec::new();
     for (at, to) in [(Place::Alpha, "172.30.77.2"), (Place::Beta, "172.30.78.2")] {
         for load in [Syn(80), Udp(80), Ping] {
@@ -89,7 +89,7 @@ fn inward() -> Vec<Probe> {
 }
 
 /// With the address of somebody else.
-fn forged() -> Vec<Probe> {
+pub fn forged() -> Vec<Probe> {
     let mut probes = Vec::new();
     for source in ["172.30.78.2", "192.168.50.2", "172.17.0.2", "8.8.4.4", "172.30.76.255"] {
         for (at, to, port) in [
@@ -110,7 +110,7 @@ fn forged() -> Vec<Probe> {
 }
 
 /// By IPv6 nothing.
-fn v6() -> Vec<Probe> {
+pub fn v6() -> Vec<Probe> {
     let mut probes = Vec::new();
     for load in [Syn(80), Udp(53), Ping] {
         for (at, to) in [
@@ -160,4 +160,54 @@ fn what_is_allowed_arrives_and_everything_else_is_closed() {
     let world = World::new();
     let probes = [outward(), to_host(), inward(), forged(), v6(), bystanders()].concat();
     judge(&world, &probes, || world.load(&rules()));
+}
+
+#[test]
+fn a_bridge_that_no_rule_knows_is_closed_altogether() {
+    if !ns::wanted() {
+        return;
+    }
+    let world = World::new();
+    let mut rules = rules();
+    rules.networks.remove("alpha");
+    let mut probes: Vec<Probe> =
+        [outward(), to_host(), inward(), forged(), v6()].concat().into_iter().collect();
+    probes.retain(|probe| probe.from == Place::Alpha || probe.at == Place::Alpha);
+    for probe in &mut probes {
+        probe.may &= probe.from == Place::Host;
+    }
+    judge(&world, &probes, || world.load(&rules));
+}
+
+#[test]
+fn rules_are_there_before_their_bridge_and_hold_from_its_first_packet_on() {
+    if !ns::wanted() {
+        return;
+    }
+    let world = World::new();
+    let probes = [outward(), to_host(), inward(), forged(), v6()].concat();
+    world.load(&rules());
+    for _ in 0..2 {
+        world.remake_alpha();
+        expect(&world, &probes);
+    }
+}
+
+#[test]
+fn what_others_do_to_their_own_rules_opens_nothing() {
+    if !ns::wanted() {
+        return;
+    }
+    let world = World::new();
+    world.load(&rules());
+    let probes = [outward(), to_host(), inward(), forged()].concat();
+    let flush: [&[&str]; 4] =
+        [&["-F"], &["-F", "FORWARD"], &["-t", "nat", "-F"], &["-P", "FORWARD", "ACCEPT"]];
+    for arguments in flush {
+        world.host.command("iptables", arguments);
+    }
+    world.host.command("iptables", &["-I", "FORWARD", "-j", "ACCEPT"]);
+    world.host.command("iptables", &["-I", "INPUT", "-j", "ACCEPT"]);
+    world.host.command("iptables", &["-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE", "-o", "lan"]);
+    expect(&world, &probes);
 }

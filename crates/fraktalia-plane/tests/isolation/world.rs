@@ -87,9 +87,14 @@ impl World {
         world.attach(Place::Beta, "fkt-beta", "172.30.78", 78);
         world.attach(Place::Other, "docker0", "172.17.0", 17);
         for ns in [&world.host, &world.outside, &world.alpha, &world.beta, &world.other] {
-            ns.nft(NOTE_ARRIVALS);
+            Self::note_arrivals(ns);
         }
         world
+    }
+
+    /// Begins to note what arrives at this machine; to be done again after its rules were flushed.
+    pub fn note_arrivals(ns: &Ns) {
+        ns.nft(NOTE_ARRIVALS);
     }
 
     /// The machine at a place.
@@ -158,15 +163,23 @@ impl World {
         container.ip(&format!("route add default via {network}.1"));
         container.ip(&format!("-6 route add default via fd00:{number}::1"));
         // The host's loopback, as a container that has rights in its own namespace would ask for it.
-        container.ip("route del local 127.0.0.1 dev lo table local");
-        container.ip("route del local 127.0.0.0/8 dev lo table local");
+        container.try_ip("route del local 127.0.0.1 dev lo table local");
+        container.try_ip("route del local 127.0.0.0/8 dev lo table local");
         container.ip(&format!("route add 127.0.0.1/32 via {network}.1"));
+    }
+
+    /// Takes away the first sandbox's bridge and makes it again, as an engine does with its network.
+    pub fn remake_alpha(&self) {
+        self.host.ip("link del v77");
+        self.host.ip("link del fkt-alpha");
+        self.add_bridge("fkt-alpha", "172.30.77.1/24", 77);
+        self.attach(Place::Alpha, "fkt-alpha", "172.30.77", 77);
     }
 
     /// Puts rules in force on the host, once.
     pub fn load(&self, rules: &Rules) {
         let text = ruleset(&Table::of(None), rules).expect("good rules");
-        self.host.block_on(async { Nft::find().expect("nft").load(&text).await.expect("loads") });
+        self.host.block_on(async || Nft::find().expect("nft").load(&text).await.expect("loads"));
     }
 }
 
