@@ -4,6 +4,7 @@
 //! runs there, and the mounts and the cable go with it.
 
 mod certificates;
+mod ssh;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::install::image_tarball;
 use super::process::Process;
 
 pub use certificates::{Authority, Identity};
+pub use ssh::Ssh;
 
 /// The port with certificates on both sides.
 pub const TLS_PORT: u16 = 2376;
@@ -148,6 +150,11 @@ impl Execution {
     /// The engine without certificates, where [`ExecutionOptions::plain`] asked for it.
     pub fn plain_endpoint(&self) -> String {
         format!("tcp://{}:{PLAIN_PORT}", self.here)
+    }
+
+    /// Our end of the cable, as `ip link` calls it.
+    pub fn link(&self) -> &str {
+        &self.link
     }
 
     /// Our address on the cable.

@@ -3,13 +3,23 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bollard::models::ContainerCreateBody;
 use common::{Engine, World, tls};
+use fraktalia_docker::DockerHost;
 use fraktalia_docker::client::{Client, Endpoint};
 use fraktalia_docker::error::DockerError;
+use fraktalia_engine::event::Event;
+use fraktalia_engine::journal::Outcome;
+use fraktalia_engine::session::{Options, Session};
+use fraktalia_engine::{ApplyOptions, Registry, StatePaths};
+use fraktalia_model::manifest::HostPaths;
+use fraktalia_plan::System as _;
+use fraktalia_testkit::contract::{self, Subject as _};
 use fraktalia_testkit::real::execution::{Authority, ExecutionOptions, Identity};
 use fraktalia_testkit::real::{Cache, Execution};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -266,4 +276,155 @@ async fn a_command_in_a_container_gets_its_input_and_gives_its_output() {
     let hasty = Client::connect_within(world.engine.endpoint(), SHORT).await.unwrap();
     let error = hasty.exec(&container, &["sleep", "60"], b"", 10).await.unwrap_err();
     assert!(matches!(error, DockerError::Late { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_behind_ssh_works_as_any_other_and_its_host_key_is_never_guessed() {
+    if Cache::for_test().is_none() {
+        return;
+    }
+    let host = Execution::start().await.unwrap();
+    let ssh = host.serve_ssh().await.unwrap();
+    let endpoint = || Endpoint::new(ssh.url()).with_ssh_config(ssh.config());
+    let client = Client::connect(endpoint()).await.unwrap();
+    for _ in 0..5 {
+        client.networks().await.unwrap();
+    }
+    assert_eq!(ssh.sessions(&host).await.unwrap(), 1, "one login serves all calls");
+    host.base_image(&Cache::locate(), fraktalia_testkit::real::docker::BUSYBOX).await.unwrap();
+    let name = "fkt-by-ssh";
+    host.docker(&["run", "-d", "--name", name, fraktalia_testkit::real::docker::BUSYBOX, "sleep", "600"])
+        .await
+        .unwrap();
+    let output = client.exec(name, &["wc", "-c"], &[b'x'; 70_000], 100).await.unwrap();
+    assert_eq!((output.code, &*output.stdout), (0, &b"70000\n"[..]), "its input ends, and its output comes");
+    drop(client);
+
+    ssh.forget().unwrap();
+    let error = refused(endpoint()).await;
+    assert!(error.to_string().contains("Host key verification failed"), "{error}");
+    assert!(error.hint().unwrap().contains("compare the fingerprint"), "{error:?}");
+    ssh.trust("stranger").unwrap();
+    let error = refused(endpoint()).await;
+    assert!(error.to_string().contains("Host key verification failed"), "{error}");
+    ssh.trust("host").unwrap();
+    ssh.use_key("stranger").unwrap();
+    let error = refused(endpoint()).await;
+    assert!(error.to_string().contains("Permission denied"), "{error}");
+    assert!(error.hint().unwrap().contains("authorized_keys"), "{error:?}");
+}
+
+/// Cuts the cable as soon as a run says something that contains `word`.
+fn cut_at(host: &Arc<Execution>, word: &'static str) -> ApplyOptions {
+    let link = host.link().to_owned();
+    let cut = AtomicBool::new(false);
+    let sink = move |event: &Event| {
+        if format!("{event:?}").contains(word) && !cut.swap(true, Ordering::SeqCst) {
+            let down = std::process::Command::new("ip").args(["link", "set", &link, "down"]).status();
+            assert!(down.unwrap().success());
+        }
+    };
+    ApplyOptions { sink: Arc::new(sink), ..contract::quiet() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_lost_in_mid_apply_is_said_and_the_run_is_taken_back_or_finished_later() {
+    let Some(engine) = Engine::remote().await else { return };
+    let Engine::Remote(host) = &engine else { unreachable!() };
+    let host = Arc::clone(host);
+    host.base_image(&Cache::locate(), fraktalia_testkit::real::docker::BUSYBOX).await.unwrap();
+    // Lost in the middle of a build, while nothing is sent; lost when the network is about to be made.
+    for word in ["in the middle", "make network"] {
+        let mut world = World::on(engine.clone()).await;
+        world.write(
+            "Dockerfile",
+            &format!(
+                "FROM {}\nRUN echo in the middle && sleep 8 && echo late\n",
+                fraktalia_testkit::real::docker::BUSYBOX
+            ),
+        );
+        world.hash();
+        let before = world.snapshot().await;
+        let session = |world: &World| {
+            let lost = DockerHost::new("local", world.engine.endpoint().named("mox")).within(SHORT);
+            let paths = StatePaths::new(world.root.path().join("state"));
+            Session::new(world.manifest.clone(), Registry::new().with(lost), paths)
+        };
+        let first = session(&world);
+        let lock = first.lock().unwrap();
+        let planned = first.plan(&Options::default(), true).await.unwrap();
+        let ended = first.apply(&lock, planned.plan, &cut_at(&host, word)).await.unwrap();
+        drop(lock);
+        let why = format!("{ended:?}");
+        assert!(matches!(ended.outcome, Some(Outcome::Incomplete { .. })), "{why}");
+        assert!(
+            why.contains("mox") && why.contains(&host.endpoint()),
+            "{word}: it is said which host was lost: {why}"
+        );
+        let error = session(&world).plan(&Options::default(), true).await.unwrap_err();
+        assert!(error.to_string().contains("mox"), "{error}");
+
+        host.mend().await.unwrap();
+        let again = session(&world);
+        let (lock, run) = (again.lock().unwrap(), again.run(&ended.run).unwrap());
+        let ended = again.roll_back_run(&lock, &run, &contract::quiet()).await.unwrap();
+        drop(lock);
+        assert!(matches!(ended.outcome, Some(Outcome::RolledBack { .. })), "{ended:?}");
+        assert_eq!(world.snapshot().await, before);
+        world.converge().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_is_compared_by_the_path_that_its_own_host_knows() {
+    let Some(engine) = Engine::remote().await else { return };
+    let mut world = World::on(engine).await;
+    let here = world.root.path().join("agents");
+    let there = PathBuf::from("/srv/agents");
+    let paths = HostPaths { here: here.clone(), there: there.clone() };
+    world.manifest.hosts.get_mut("local").unwrap().workspaces = Some(paths);
+    world.converge().await;
+    let bind = |path: &Path| {
+        let bind = format!("{}:/workspace", path.display());
+        move |body: &mut ContainerCreateBody| body.host_config.as_mut().unwrap().binds = Some(vec![bind])
+    };
+    let agent = world.agent();
+    let right = world.openclaw_container("right", &agent, bind(&there.join("gardener"))).await;
+    assert_eq!(contract::left(&world.session()).await, Vec::<String>::new(), "mounted as its host knows it");
+    // The gateway's path is another directory there, made empty by the engine when it is mounted.
+    let wrong = world.openclaw_container("wrong", &agent, bind(&here.join("gardener"))).await;
+    let plan = world.plan().await.plan;
+    let fields: Vec<_> =
+        plan.changes.iter().flat_map(|change| &change.fields).map(|field| &*field.field).collect();
+    assert_eq!(fields, ["workspace_access"]);
+    world.converge().await;
+    assert!(world.has_container(&right).await && !world.has_container(&wrong).await);
+}
+
+#[test]
+fn a_plain_port_is_warned_about_and_refused_on_the_internet() {
+    let manifest = fraktalia_testkit::manifest::empty("home", Path::new("/tmp"));
+    let notes = |url: &str| {
+        let mut manifest = manifest.clone();
+        let network = fraktalia_model::manifest::Network {
+            at: fraktalia_model::Span::default(),
+            host: "mox".into(),
+            bridge: "fkt-garden".into(),
+            subnet: None,
+            internet: true,
+            allow: Vec::new(),
+            dns: Vec::new(),
+        };
+        manifest.networks.insert("garden".into(), network);
+        let host = DockerHost::new("mox", Endpoint::new(url).named("mox"));
+        let desired = host.lower(&manifest).unwrap();
+        host.lint(&desired)
+            .into_iter()
+            .map(|note| (note.code.to_string(), note.severity == fraktalia_model::Severity::Error))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(notes("tcp://10.0.0.5:2375"), [("docker.plain-tcp".to_owned(), false)]);
+    assert_eq!(notes("tcp://203.0.113.5:2375"), [("docker.open-to-all".to_owned(), true)]);
+    assert_eq!(notes("ssh://-oProxyCommand=id"), [("docker.bad-endpoint".to_owned(), true)]);
+    assert_eq!(notes("ssh://mox"), []);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fraktalia_model::manifest::{Host, HostTls};
 
@@ -14,6 +14,7 @@ pub struct Endpoint {
     host: Option<String>,
     url: String,
     tls: Option<HostTls>,
+    ssh_config: Option<PathBuf>,
 }
 
 /// What an endpoint's address says.
@@ -50,12 +51,12 @@ const PLAIN_PORT: u16 = 2375;
 impl Endpoint {
     /// The engine at `url`: `unix:///var/run/docker.sock`, `tcp://10.0.0.5:2376` or `ssh://root@mox`.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { host: None, url: url.into(), tls: None }
+        Self { host: None, url: url.into(), tls: None, ssh_config: None }
     }
 
     /// The engine of a host of the manifest.
     pub fn of(name: &str, host: &Host) -> Self {
-        Self { host: Some(name.into()), url: host.docker.clone(), tls: host.tls.clone() }
+        Self { host: Some(name.into()), tls: host.tls.clone(), ..Self::new(&*host.docker) }
     }
 
     /// With client certificates.
@@ -70,6 +71,18 @@ impl Endpoint {
     pub fn named(mut self, host: &str) -> Self {
         self.host = Some(host.into());
         self
+    }
+
+    /// With another configuration for the SSH client than the user's own.
+    #[must_use]
+    pub fn with_ssh_config(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ssh_config = Some(file.into());
+        self
+    }
+
+    /// The configuration for the SSH client, if it is not the user's own.
+    pub fn ssh_config(&self) -> Option<&Path> {
+        self.ssh_config.as_deref()
     }
 
     /// As written.

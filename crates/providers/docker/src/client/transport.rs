@@ -20,6 +20,7 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use self::dial::Dialer;
 use self::meter::Meter;
@@ -39,6 +40,8 @@ const BUILD: u64 = 256 << 20;
 const AT_ONCE: usize = 4;
 /// A connection that was not used for so long may have been forgotten by something on the way.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection that takes no requests may take to end.
+const ENDING: Duration = Duration::from_secs(1);
 /// Less than a new connection costs.
 const SETTLING: Duration = Duration::from_millis(5);
 
@@ -67,6 +70,7 @@ pub struct Transport {
 struct Link {
     sender: SendRequest<Body>,
     meter: Meter,
+    ended: JoinHandle<hyper::Result<()>>,
     last_words: Option<LastWords>,
     used: Instant,
 }
@@ -141,17 +145,22 @@ impl Transport {
         let (stream, last_words) = self.dialer.dial().await?;
         let (stream, meter) = meter::metered(stream);
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            // What goes wrong here is told to whoever waits for an answer.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Link { sender, meter, last_words, used: Instant::now() })
+        let ended = tokio::spawn(connection.with_upgrades());
+        Ok(Link { sender, meter, ended, last_words, used: Instant::now() })
     }
 }
 
 impl Link {
-    /// An SSH client that ended has said why.
+    /// An SSH client that ended has said why. A connection that ended before it was used knows more than the request,
+    /// which only hears that there is none: an engine refuses a certificate when the handshake is over for us.
     async fn explain(self, error: hyper::Error) -> Bollard {
+        let error = match error.is_canceled() || error.is_closed() {
+            true => match tokio::time::timeout(ENDING, self.ended).await {
+                Ok(Ok(Err(cause))) => cause,
+                _ => error,
+            },
+            false => error,
+        };
         let words = match self.last_words {
             Some(words) => words.wait().await,
             None => None,

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -13,6 +14,10 @@ use super::ssh::{self, LastWords};
 use super::tls;
 use crate::client::endpoint::{Address, Endpoint, SshTarget};
 use crate::error::DockerError;
+
+/// How often the other side is asked for a sign of life; without three it is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const GONE_MS: u32 = 20_000;
 
 /// Nobody took the connection, or whoever did never said a word.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -37,6 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// What it takes to connect.
 pub(super) struct Dialer {
     way: Way,
+    ssh_config: Option<std::path::PathBuf>,
     within: Duration,
 }
 
@@ -62,7 +68,7 @@ impl Dialer {
                 Way::Tls(host, port, name, TlsConnector::from(Arc::new(config)))
             }
         };
-        Ok(Self { way, within })
+        Ok(Self { way, ssh_config: endpoint.ssh_config().map(Into::into), within })
     }
 
     /// A connection, and where the last words of a client are that makes it for us.
@@ -81,7 +87,7 @@ impl Dialer {
                 (Box::new(tls.connect(name.clone(), tcp(host, *port).await?).await?), None)
             }
             Way::Ssh(target) => {
-                let (stream, words) = ssh::start(target, self.within)?;
+                let (stream, words) = ssh::start(target, self.ssh_config.as_deref(), self.within)?;
                 (Box::new(stream), Some(words))
             }
         })
@@ -91,5 +97,17 @@ impl Dialer {
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
+    notice_loss(&stream)?;
     Ok(stream)
+}
+
+/// A build may be silent for a quarter of an hour. A host that is gone is noticed long before.
+fn notice_loss(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE)?;
+    sockopt::set_tcp_keepcnt(stream, 3)?;
+    // The same for what was sent and is not acknowledged.
+    sockopt::set_tcp_user_timeout(stream, GONE_MS)?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! connection. So its configuration, its agent and its known hosts count, and nothing of it is built anew.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
@@ -62,8 +63,15 @@ impl LastWords {
 }
 
 /// Starts a client.
-pub(super) fn start(target: &SshTarget, within: Duration) -> io::Result<(SshStream, LastWords)> {
+pub(super) fn start(
+    target: &SshTarget,
+    config: Option<&Path>,
+    within: Duration,
+) -> io::Result<(SshStream, LastWords)> {
     let mut command = Command::new("ssh");
+    if let Some(config) = config {
+        command.arg("-F").arg(config);
+    }
     command.args(arguments(target, within));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut client = command.spawn().map_err(|error| {
