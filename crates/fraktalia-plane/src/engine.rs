@@ -3,7 +3,7 @@
 //! An event only wakes; the list that is read then decides. So an event that was missed or doubled does no harm, and no
 //! connection ever waits for the engine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Without any event the list is read anew this often: a stream can end without saying so.
 const AT_LEAST: Duration = Duration::from_secs(30);
+/// After the last event the list is read once more, when the engine is done with what it told of.
+const SETTLED: Duration = Duration::from_millis(500);
 /// As many events as are answered by one list.
 const BURST: usize = 256;
 /// More than this is no honest answer.
@@ -67,8 +69,10 @@ async fn follow_once(socket: &Path, tell: &watch::Sender<Seen>) -> Result<(), bo
     let docker = docker.negotiate_version().await?;
     // Before the list, so that nothing can happen between the two unheard.
     let mut events = std::pin::pin!(events(&docker).ready_chunks(BURST));
+    let mut dead = Dead::default();
+    let mut pause = AT_LEAST;
     loop {
-        let containers = list(&docker).await?;
+        let containers = newest(list(&docker).await?, &dead);
         let seen = Seen { containers, trouble: None };
         tell.send_if_modified(|known| {
             let new = *known != seen;
@@ -78,11 +82,37 @@ async fn follow_once(socket: &Path, tell: &watch::Sender<Seen>) -> Result<(), bo
         tokio::select! {
             // Whatever has come up meanwhile is answered by one list.
             burst = events.next() => match burst {
-                Some(burst) => burst.into_iter().try_for_each(|event| event.map(|_| ()))?,
+                Some(burst) => {
+                    burst.into_iter().try_for_each(|event| event.map(|event| dead.hear(event)))?;
+                    pause = SETTLED;
+                }
                 None => return Ok(()),
             },
-            () = tokio::time::sleep(AT_LEAST) => {}
+            () = tokio::time::sleep(pause) => {
+                // By now the list itself is right.
+                dead = Dead::default();
+                pause = AT_LEAST;
+            }
             () = tell.closed() => return Ok(()),
+        }
+    }
+}
+
+/// Containers that died a moment ago. The engine says so before its own list knows.
+#[derive(Debug, Default)]
+struct Dead(BTreeSet<String>);
+
+impl Dead {
+    fn hear(&mut self, event: EventMessage) {
+        let Some(id) = event.actor.and_then(|actor| actor.id) else { return };
+        match event.action.as_deref() {
+            Some("die") => {
+                self.0.insert(id);
+            }
+            Some("start") => {
+                self.0.remove(&id);
+            }
+            _ => {}
         }
     }
 }
@@ -97,18 +127,19 @@ fn events(docker: &Docker) -> impl Stream<Item = Result<EventMessage, bollard::e
     docker.events(Some(EventsOptionsBuilder::new().filters(&filters).build()))
 }
 
-async fn list(docker: &Docker) -> Result<Containers, bollard::errors::Error> {
+async fn list(docker: &Docker) -> Result<Vec<ContainerSummary>, bollard::errors::Error> {
     let filters = HashMap::from([
         ("label".to_owned(), vec![format!("{SANDBOX}=1")]),
         ("status".to_owned(), vec!["running".to_owned()]),
     ]);
     let options = ListContainersOptionsBuilder::new().filters(&filters).build();
-    Ok(newest(docker.list_containers(Some(options)).await?))
+    docker.list_containers(Some(options)).await
 }
 
 /// Of several containers of one agent the one that was made last.
-fn newest(mut list: Vec<ContainerSummary>) -> Containers {
+fn newest(mut list: Vec<ContainerSummary>, dead: &Dead) -> Containers {
     list.truncate(MOST_CONTAINERS);
+    list.retain(|one| one.id.as_ref().is_none_or(|id| !dead.0.contains(id)));
     list.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     list.into_iter().filter_map(|one| Some((agent(&one)?, addresses(one)))).collect()
 }
@@ -132,7 +163,7 @@ fn addresses(container: ContainerSummary) -> BTreeMap<String, IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bollard::models::{ContainerSummaryNetworkSettings, EndpointSettings};
+    use bollard::models::{ContainerSummaryNetworkSettings, EndpointSettings, EventActor};
 
     fn container(id: &str, session: &str, created: i64, address: &str) -> ContainerSummary {
         let endpoint = EndpointSettings { ip_address: Some(address.into()), ..Default::default() };
@@ -153,17 +184,40 @@ mod tests {
             container("b", "agent:gardener:main", 20, "10.0.0.2"),
             container("a", "agent:gardener", 10, "10.0.0.1"),
         ];
-        let found = newest(list);
+        let found = newest(list, &Dead::default());
         assert_eq!(found["gardener"]["garden"].to_string(), "10.0.0.2");
+    }
+
+    #[test]
+    fn who_died_is_gone_before_the_list_knows_and_back_once_it_started_again() {
+        let told = |action: &str| EventMessage {
+            action: Some(action.into()),
+            actor: Some(EventActor { id: Some("b".into()), ..Default::default() }),
+            ..Default::default()
+        };
+        let list = || {
+            vec![
+                container("a", "agent:gardener", 1, "10.0.0.1"),
+                container("b", "agent:gardener", 2, "10.0.0.2"),
+            ]
+        };
+        let mut dead = Dead::default();
+        dead.hear(told("die"));
+        assert_eq!(newest(list(), &dead)["gardener"]["garden"].to_string(), "10.0.0.1");
+        dead.hear(told("start"));
+        assert_eq!(newest(list(), &dead)["gardener"]["garden"].to_string(), "10.0.0.2");
     }
 
     #[test]
     fn a_label_that_can_be_no_agent_is_passed_over() {
         let long = format!("agent:{}", "x".repeat(65));
         for session in ["gardener", "agent:", "agent:../x", "agent:Gardener", "agent:a b", &long] {
-            assert!(newest(vec![container("a", session, 1, "10.0.0.1")]).is_empty(), "{session}");
+            assert!(
+                newest(vec![container("a", session, 1, "10.0.0.1")], &Dead::default()).is_empty(),
+                "{session}"
+            );
         }
-        let nowhere = newest(vec![container("a", "agent:gardener", 1, "")]);
+        let nowhere = newest(vec![container("a", "agent:gardener", 1, "")], &Dead::default());
         assert!(nowhere["gardener"].is_empty(), "no address while it is on no network");
     }
 }
