@@ -120,6 +120,7 @@ fn judge(world: &mut World, engine: &Engine, when: &str) {
     World::note_arrivals(&world.alpha);
     expect(world, &probes());
     echo::serve(&world.alpha, "0.0.0.0:80");
+    echo::serve(&world.alpha, "0.0.0.0:81");
     exchange(&world.alpha, "203.0.113.5:443").expect("the internet");
     exchange(&world.alpha, "192.168.50.2:22").expect("an opening");
     exchange(&world.outside, "192.168.50.1:8081").expect("the published port");
@@ -149,7 +150,7 @@ fn a_network_of_a_real_engine_is_closed_also_after_it_was_made_anew_and_the_engi
 
     let engine = Engine::start(&world.host, folder.path());
     engine.docker(&["load", "--input", &image.path().join("busybox.tar").to_string_lossy()]);
-    world.load(&Rules { forwards: vec![forward("192.168.50.1:9000", 80)], ..rules() });
+    world.load(&Rules { forwards: vec![forward("192.168.50.1:9000", 81)], ..rules() });
     engine.create_network();
     engine.run_container();
     judge(&mut world, &engine, "made after its rules");

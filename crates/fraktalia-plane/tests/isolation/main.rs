@@ -5,6 +5,7 @@ mod echo;
 mod engine;
 mod flows;
 mod forwards;
+mod frames;
 mod guarding;
 mod load;
 mod ns;
