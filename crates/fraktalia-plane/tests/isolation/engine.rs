@@ -16,7 +16,7 @@ use super::world::{Place, World, forward, rules};
 use super::{echo, ns};
 
 /// How long an engine may take to begin, on a machine that does other things.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 struct Engine {
     process: Child,

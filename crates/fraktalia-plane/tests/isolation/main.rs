@@ -1,6 +1,8 @@
 //! Closed networks, judged by packets: namespaces play the host, its LAN with the internet behind it, two sandboxes
 //! and the container of another network. Nothing here touches the machine's own network or rules.
 
+#![expect(clippy::print_stdout, reason = "figures, for whoever reads the output of a test")]
+
 mod echo;
 mod engine;
 mod flows;
