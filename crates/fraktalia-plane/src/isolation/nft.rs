@@ -83,6 +83,16 @@ impl Nft {
     /// the new rules are without their seal: a later look takes that for drift.
     pub async fn load(&self, rules: &Ruleset) -> Result<Loaded, NftError> {
         self.put(rules).await?;
+        self.seal(rules).await
+    }
+
+    /// The same for a table that is known to be missing or changed: hooks are made anew, and nothing is looked at before.
+    pub(super) async fn replace(&self, rules: &Ruleset) -> Result<Loaded, NftError> {
+        self.run("load the rules", &["-f", "-"], rules.text()).await?;
+        self.seal(rules).await
+    }
+
+    async fn seal(&self, rules: &Ruleset) -> Result<Loaded, NftError> {
         let unsealed = self.list(rules.table()).await?;
         let seal = text::seal(rules.table(), &unsealed.digest);
         self.run("seal the rules", &["-f", "-"], &seal).await?;
