@@ -85,7 +85,7 @@ impl Story {
 
 /// What a browser would see at the forwarded port, with a question for every new connection until one is answered.
 fn page() -> String {
-    let until = Instant::now() + Duration::from_mins(1);
+    let until = Instant::now() + Duration::from_mins(3);
     loop {
         match fetch() {
             Ok(page) if page.contains("made by") => return page,

@@ -121,14 +121,14 @@ impl Shared {
 
     async fn heal(&self, held: &mut Held) -> Result<(), GuardError> {
         let found = drift(&held.loaded, self.nft.look(&self.table).await?.as_ref());
-        let moved = self.nft.elsewhere(&self.table).await? != held.rules.elsewhere;
-        if found == Drift::None && !moved {
-            return Ok(());
-        }
-        (held.rules, held.loaded) = load(&self.nft, &self.table, held.rules.clone()).await?;
         if found != Drift::None {
+            // Until this is done the networks may be open: it comes before all questions.
+            self.nft.replace(&held.loaded).await?;
             self.healed.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(table = self.table.name(), ?found, "somebody changed the rules; put right");
+        }
+        if self.nft.elsewhere(&self.table).await? != held.rules.elsewhere {
+            (held.rules, held.loaded) = load(&self.nft, &self.table, held.rules.clone()).await?;
         }
         Ok(())
     }

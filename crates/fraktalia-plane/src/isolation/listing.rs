@@ -1,18 +1,15 @@
 //! What the kernel says it holds, and whether that is what was given to it.
 //!
-//! A table carries two names that only we read: which text it was made from, and a seal over what the kernel listed
+//! A table carries two maps that only we read: which text it was made from, and a seal over what the kernel listed
 //! right after it was made. Whoever looks later needs no memory: the text is the right one if its hash is, and nobody
 //! changed it since if the seal still fits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::rules::{Ruleset, Table, check_bridge, hex};
-use super::text::{BRIDGES, RULES_MARK};
-
-/// A set without elements whose name holds the digest of all the rest.
-pub(super) const SEAL: &str = "seal_";
+use super::text::{BRIDGES, MADE_FROM, SEAL};
 
 /// Other realms on one host that are listened to; a host has one or two.
 const MOST_TABLES: usize = 64;
@@ -47,12 +44,19 @@ pub enum Drift {
 #[error("nft listed something that cannot be read ({0}); is it version 1.0 or later, built with JSON?")]
 pub struct BadListing(String);
 
+impl Loaded {
+    /// Whether nobody changed it since it was made.
+    pub fn is_intact(&self) -> bool {
+        self.seal.as_deref() == Some(&*self.digest)
+    }
+}
+
 /// Compares what should be there with what is.
 pub fn drift(expected: &Ruleset, loaded: Option<&Loaded>) -> Drift {
     match loaded {
         None => Drift::Missing,
         Some(loaded) if loaded.rules.as_deref() != Some(expected.hash()) => Drift::OtherRules,
-        Some(loaded) if loaded.seal.as_deref() != Some(&*loaded.digest) => Drift::Changed,
+        Some(loaded) if !loaded.is_intact() => Drift::Changed,
         Some(_) => Drift::None,
     }
 }
@@ -61,18 +65,8 @@ pub fn drift(expected: &Ruleset, loaded: Option<&Loaded>) -> Drift {
 pub(super) fn read_table(json: &[u8]) -> Result<Loaded, BadListing> {
     let mut items = items(json)?;
     items.retain(|item| item.get("metainfo").is_none());
-    let marks = |prefix: &str| {
-        let names = items.iter().filter_map(|item| item.pointer("/set/name")?.as_str());
-        let mut found = names.filter_map(|name| name.strip_prefix(prefix)).map(str::to_owned);
-        // With two of them nobody can tell which one is true.
-        found.next().filter(|_| found.next().is_none())
-    };
-    let (rules, seal) = (marks(RULES_MARK), marks(SEAL));
-    let is_seal = |item: &Value| {
-        item.pointer("/set/name").and_then(Value::as_str).is_some_and(|name| name.starts_with(SEAL))
-            && item.pointer("/set/elem").is_none()
-    };
-    items.retain(|item| !is_seal(item));
+    let (rules, seal) = (words(&items, MADE_FROM), words(&items, SEAL));
+    items.retain(|item| name_of_map(item) != Some(SEAL));
     for item in &mut items {
         settle(item);
     }
@@ -97,6 +91,22 @@ pub(super) fn read_bridges(json: &[u8]) -> Result<BTreeSet<String>, BadListing> 
     let elements = ours.filter_map(|set| set.get("elem")?.as_array()).flatten();
     let names = elements.filter_map(Value::as_str).filter(|name| check_bridge(name).is_ok());
     Ok(names.take(MOST_BRIDGES).map(str::to_owned).collect())
+}
+
+fn name_of_map(item: &Value) -> Option<&str> {
+    item.pointer("/map/name")?.as_str()
+}
+
+/// The hash in a map of four words; `None` if it is not exactly that.
+fn words(items: &[Value], name: &str) -> Option<String> {
+    let map = items.iter().find(|item| name_of_map(item) == Some(name))?;
+    let mut found = BTreeMap::new();
+    for pair in map.pointer("/map/elem")?.as_array()? {
+        found.insert(pair.get(0)?.as_u64()?, u32::try_from(pair.get(1)?.as_u64()?).ok()?);
+    }
+    let whole = found.keys().copied().eq(0..4);
+    let words: Vec<String> = found.values().map(|word| format!("{word:08x}")).collect();
+    whole.then(|| words.concat())
 }
 
 fn items(json: &[u8]) -> Result<Vec<Value>, BadListing> {
@@ -136,7 +146,7 @@ mod tests {
     fn listing(extra: &str) -> Vec<u8> {
         format!(
             r#"{{"nftables":[{{"metainfo":{{"version":"1"}}}},{{"table":{{"family":"inet","name":"fraktalia","handle":7}}}},
-            {{"set":{{"name":"rules_aa","handle":1}}}},{{"set":{{"name":"closed","handle":2,"elem":["b","a"]}}}}{extra}]}}"#
+            {{"set":{{"name":"closed","handle":2,"elem":["b","a"]}}}}{extra}]}}"#
         )
         .into_bytes()
     }
@@ -158,12 +168,25 @@ mod tests {
     }
 
     #[test]
-    fn the_seal_itself_is_not_sealed_but_whatever_else_hides_behind_its_name_is() {
-        let plain = digest("");
-        assert_eq!(digest(r#",{"set":{"name":"seal_bb","handle":3}}"#), plain);
-        assert_ne!(digest(r#",{"set":{"name":"seal_bb","elem":["x"]}}"#), plain);
-        let two = listing(r#",{"set":{"name":"seal_bb"}},{"set":{"name":"seal_cc"}}"#);
-        assert_eq!(read_table(&two).unwrap().seal, None);
+    fn hash_and_seal_are_read_when_they_are_whole_and_the_seal_does_not_seal_itself() {
+        let map = |name: &str, elements: &str| {
+            format!(r#",{{"map":{{"name":"{name}","handle":3,"elem":{elements}}}}}"#)
+        };
+        let whole = "[[1,2],[0,1],[2,3],[3,4294967295]]";
+        let read = |extra: &str| read_table(&listing(extra)).unwrap();
+        let words = "000000010000000200000003ffffffff";
+        assert_eq!(read(&map("made_from", whole)).rules.as_deref(), Some(words));
+        let sealed = read(&map("seal", whole));
+        assert_eq!((sealed.seal.as_deref(), &sealed.digest), (Some(words), &digest("")));
+        for broken in [
+            "[]",
+            "[[0,1],[1,2],[2,3]]",
+            "[[0,1],[1,2],[2,3],[3,4],[4,5]]",
+            "[[0,1],[1,2],[2,3],[3,4294967296]]",
+            "7",
+        ] {
+            assert_eq!(read(&map("seal", broken)).seal, None, "{broken}");
+        }
     }
 
     #[test]

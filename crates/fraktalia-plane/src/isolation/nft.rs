@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-use super::listing::{self, BadListing, Loaded, SEAL};
+use super::listing::{self, BadListing, Loaded};
 use super::rules::{Ruleset, Table};
-use super::text::BRIDGES;
+use super::text::{self, BRIDGES};
 
 /// Where distributions put it. `PATH` is not asked: this runs with rights that its caller may not have.
 const PLACES: [&str; 4] = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/bin/nft"];
@@ -85,10 +85,19 @@ impl Nft {
     /// Puts rules in force, in one transaction, and seals them. When it fails, what was in force before still is, or
     /// the new rules are without their seal: a later look takes that for drift.
     pub async fn load(&self, rules: &Ruleset) -> Result<Loaded, NftError> {
+        self.put(rules).await?;
+        self.seal(rules).await
+    }
+
+    /// The same for a table that is known to be missing or changed: hooks are made anew, and nothing is looked at before.
+    pub(super) async fn replace(&self, rules: &Ruleset) -> Result<Loaded, NftError> {
         self.run("load the rules", &["-f", "-"], rules.text()).await?;
-        let table = rules.table().name();
+        self.seal(rules).await
+    }
+
+    async fn seal(&self, rules: &Ruleset) -> Result<Loaded, NftError> {
         let unsealed = self.list(rules.table()).await?;
-        let seal = format!("add set inet {table} {SEAL}{} {{ type mark; }}\n", unsealed.digest);
+        let seal = text::seal(rules.table(), &unsealed.digest);
         self.run("seal the rules", &["-f", "-"], &seal).await?;
         Ok(Loaded { seal: Some(unsealed.digest.clone()), ..unsealed })
     }
@@ -119,6 +128,18 @@ impl Nft {
         let name = table.name();
         let text = format!("table inet {name}\ndelete table inet {name}\n");
         self.run("remove the table", &["-f", "-"], &text).await.map(drop)
+    }
+
+    async fn put(&self, rules: &Ruleset) -> Result<(), NftError> {
+        let there = self.look(rules.table()).await?;
+        if there.is_some_and(|loaded| loaded.is_intact()) {
+            match self.run("renew the rules", &["-f", "-"], rules.renewal()).await {
+                // An earlier version of us may have made the table in another shape.
+                Err(NftError::Failed { .. }) => {}
+                other => return other.map(drop),
+            }
+        }
+        self.run("load the rules", &["-f", "-"], rules.text()).await.map(drop)
     }
 
     async fn list(&self, table: &Table) -> Result<Loaded, NftError> {

@@ -47,9 +47,10 @@ pub struct Table(String);
 /// The text of one transaction that makes a table what it should be, whatever it was before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruleset {
-    pub(super) table: Table,
-    pub(super) text: String,
-    pub(super) hash: String,
+    table: Table,
+    text: String,
+    renewal: String,
+    hash: String,
 }
 
 /// Rules that cannot be put in force.
@@ -120,9 +121,15 @@ impl Table {
 }
 
 impl Ruleset {
-    /// What `nft -f` is given.
+    /// What `nft -f` is given, whatever there is before.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What it is given when the table is there and as we left it: the same rules, without a packet that passes
+    /// between the old hooks and new ones.
+    pub fn renewal(&self) -> &str {
+        &self.renewal
     }
 
     /// The table it makes.
@@ -142,8 +149,9 @@ pub fn ruleset(table: &Table, rules: &Rules) -> Result<Ruleset, BadRules> {
     check(rules)?;
     let body = text::body(table, rules);
     let hash = hex(body.as_bytes())[..32].to_owned();
-    let text = text::transaction(table, &hash, &body);
-    Ok(Ruleset { table: table.clone(), text, hash })
+    let text = text::replace(table, &hash, &body);
+    let renewal = text::renew(table, &hash, &body);
+    Ok(Ruleset { table: table.clone(), text, renewal, hash })
 }
 
 fn check(rules: &Rules) -> Result<(), BadRules> {
@@ -342,6 +350,6 @@ mod tests {
         let [one, again, other] = [&one, &one, &other].map(|rules| ruleset(&table(), rules).unwrap());
         assert_eq!(one, again);
         assert_ne!(one.hash(), other.hash());
-        assert!(one.text().contains(one.hash()));
+        assert!([one.text(), one.renewal()].iter().all(|text| text.contains(&one.hash()[..8])));
     }
 }

@@ -150,3 +150,24 @@ fn an_opening_to_a_port_of_the_host_holds_when_the_engine_leads_it_into_a_contai
     world.load(&rules());
     assert_cut(&open, "the opening is withdrawn");
 }
+
+#[test]
+fn no_opening_leads_from_one_sandbox_into_another() {
+    if !ns::wanted() {
+        return;
+    }
+    let world = World::new();
+    serve(&world.beta, "0.0.0.0:80");
+    serve(&world.host, "0.0.0.0:9000");
+    publish(&world, "192.168.50.1", "172.30.78.2:80");
+    let mut opened = with_forwards();
+    let alpha = opened.networks.get_mut("alpha").expect("there");
+    alpha.openings.push(opening("172.30.78.2", 80, Protocol::Tcp));
+    alpha.openings.push(opening("192.168.50.1", 8081, Protocol::Tcp));
+    alpha.openings.push(opening("192.168.50.1", 9000, Protocol::Tcp));
+    world.load(&opened);
+    exchange(&world.outside, "192.168.50.1:8081").expect("it is published");
+    assert!(exchange(&world.alpha, "172.30.78.2:80").is_err(), "not by its address");
+    assert!(exchange(&world.alpha, "192.168.50.1:8081").is_err(), "not by its published port");
+    exchange(&world.alpha, "192.168.50.1:9000").expect("the host itself, not what it forwards");
+}

@@ -153,3 +153,25 @@ fn nothing_gets_through_while_rules_are_replaced_under_load() {
     assert!(leaks.arrived > 0, "nothing arrives at all: {leaks:?}");
     assert_eq!(leaks.leaked, 0, "{leaks:?}");
 }
+
+#[test]
+fn a_table_that_is_as_we_left_it_keeps_its_hooks_when_it_gets_other_rules() {
+    if !ns::wanted() {
+        return;
+    }
+    let world = World::new();
+    let handles = || {
+        let text = world.host.command("nft", &["-a", "list", "table", "inet", "fraktalia"]);
+        let chains = text.lines().filter(|line| line.starts_with("\tchain ") && !line.contains("openings_"));
+        chains.map(str::to_owned).collect::<Vec<_>>()
+    };
+    world.load(&rules());
+    let before = handles();
+    let mut other = rules();
+    other.networks.remove("alpha");
+    world.load(&other);
+    assert_eq!(handles(), before);
+    world.host.nft("add rule inet fraktalia refused accept");
+    world.load(&other);
+    assert_ne!(handles(), before, "one that was changed is made anew");
+}

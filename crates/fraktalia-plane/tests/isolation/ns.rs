@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// What a test of packets needs; without it the test fails and says what to do.
-const PROGRAMS: [&str; 5] = ["ip", "nft", "iptables", "bridge", "python3"];
+const PROGRAMS: [&str; 4] = ["ip", "nft", "iptables", "python3"];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 

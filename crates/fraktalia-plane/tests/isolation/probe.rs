@@ -102,8 +102,13 @@ pub fn expect(world: &World, probes: &[Probe]) {
     assert_eq!(wrong, 0, "\n{}", matrix(probes, &seen));
 }
 
+/// A tag that no packet has had yet.
+pub fn next_tag() -> u16 {
+    NEXT_TAG.fetch_add(1, Ordering::Relaxed)
+}
+
 fn fire(from: &Ns, probe: &Probe) -> u16 {
-    let tag = NEXT_TAG.fetch_add(1, Ordering::Relaxed);
+    let tag = next_tag();
     from.run(|| {
         stay_on_one_cpu();
         let scope = if probe.to.is_ipv6() { eth0() } else { 0 };
@@ -132,7 +137,8 @@ fn eth0() -> u32 {
     u32::from_str_radix(number, 16).expect("a number")
 }
 
-fn wait_for(seen: impl Fn() -> bool) -> bool {
+/// Waits for what has to happen; whether it did.
+pub fn wait_for(seen: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     loop {
         if seen() {
@@ -146,9 +152,10 @@ fn wait_for(seen: impl Fn() -> bool) -> bool {
 }
 
 /// The tags of the IPv4 and IPv6 packets that have arrived at a machine.
-type Arrivals = (BTreeSet<u16>, BTreeSet<u16>);
+pub type Arrivals = (BTreeSet<u16>, BTreeSet<u16>);
 
-fn arrivals(ns: &Ns) -> Arrivals {
+/// What has arrived at this machine.
+pub fn arrivals(ns: &Ns) -> Arrivals {
     let read = |set: &str| {
         let text = ns.command("nft", &["-j", "list", "set", "inet", "arrivals", set]);
         let listing: serde_json::Value = serde_json::from_str(&text).expect("a listing");

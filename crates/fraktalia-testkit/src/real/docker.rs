@@ -127,9 +127,14 @@ pub fn is_answering() -> bool {
 
 /// Whether the engine and its command line are on this machine, running or not.
 pub fn is_installed() -> bool {
+    are_on_path(&["dockerd", "docker"])
+}
+
+/// Whether all of these programs are on this machine.
+pub(crate) fn are_on_path(programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    on_path("dockerd") && on_path("docker")
+    let is_there = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    programs.iter().all(is_there)
 }
 
 fn ping(socket: &Path) -> std::io::Result<bool> {

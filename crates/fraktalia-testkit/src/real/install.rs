@@ -1,7 +1,7 @@
 //! Fills the cache: everything is pinned, installed once, and stamped when it is complete.
 //!
-//! Nothing outside of the cache changes, with one exception: without any Docker engine on the machine, and as root,
-//! Debian's own package of it is installed.
+//! Nothing outside of the cache changes, with one exception: what is missing of a Docker engine and of the programs that
+//! tests of packets run is installed from Debian's own packages, as root.
 
 mod image;
 mod npm;
@@ -29,6 +29,8 @@ pub enum Component {
     OpenClaw(Version),
     /// Docker Engine and its command line, if none answers.
     Engine,
+    /// nft, ip and iptables, for tests in network namespaces.
+    Packets,
     /// A tarball of the image [`BUSYBOX`]: 2 MB, a shell and its usual commands.
     Busybox,
     /// A tarball of the image [`DEBIAN`]: a small Debian with Python, as OpenClaw's sandbox tools need it.
@@ -37,11 +39,12 @@ pub enum Component {
 
 impl Component {
     /// What `cargo xtask install` puts there.
-    pub const USUAL: [Self; 5] = [
+    pub const USUAL: [Self; 6] = [
         Self::Runtime,
         Self::OpenClaw(Version::Entries),
         Self::OpenClaw(Version::List),
         Self::Engine,
+        Self::Packets,
         Self::Busybox,
     ];
 
@@ -56,6 +59,7 @@ impl Component {
             }
             Self::OpenClaw(Version::List) => format!("OpenClaw {} (360 MB)", Version::List.number()),
             Self::Engine => "Docker Engine (Debian's package, 300 MB)".to_owned(),
+            Self::Packets => "nftables, iproute2 and iptables (Debian's packages, 5 MB)".to_owned(),
             Self::Busybox => "a base image for sandboxes (2 MB)".to_owned(),
             Self::Debian => "a small Debian image with Python (180 MB)".to_owned(),
         }
@@ -138,6 +142,7 @@ impl Installer<'_> {
             Component::Runtime => self.cache.is_stamped(python::STAMP, &python::recipe()),
             Component::OpenClaw(version) => self.cache.is_stamped(&npm::stamp(version), npm::recipe(version)),
             Component::Engine => super::docker::is_answering() || super::docker::is_installed(),
+            Component::Packets => super::docker::are_on_path(&["nft", "ip", "iptables"]),
             Component::Busybox => self.cache.is_stamped(image::BUSYBOX_STAMP, image::RECIPE),
             Component::Debian => self.cache.is_stamped(image::DEBIAN_STAMP, image::RECIPE),
         }
@@ -148,6 +153,7 @@ impl Installer<'_> {
             Component::Runtime => self.runtime(),
             Component::OpenClaw(version) => self.openclaw(version),
             Component::Engine => self.engine(),
+            Component::Packets => self.packets(),
             Component::Busybox => self.busybox(),
             Component::Debian => self.debian(),
         }
@@ -168,6 +174,19 @@ impl Installer<'_> {
             self.apt(&["docker-cli"])?;
         }
         Ok(())
+    }
+
+    /// Debian's packages of the programs that tests of packets run.
+    fn packets(&self) -> Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(RealError::Missing {
+                what: "nft, ip or iptables".to_owned(),
+                hint: "install them (Debian, Ubuntu: `sudo apt-get install nftables iproute2 iptables`), or run this as \
+                       root"
+                    .to_owned(),
+            });
+        }
+        self.apt(&["nftables", "iproute2", "iptables"])
     }
 
     fn apt(&self, packages: &[&str]) -> Result<()> {
