@@ -14,7 +14,7 @@ use crate::error::Failure;
 pub fn registry(manifest: &Manifest) -> Registry {
     Registry::new()
         .with_each(manifest.matrix.as_ref().map(Matrix::new))
-        .with_each(manifest.openclaw.as_ref().map(OpenClaw::new))
+        .with_each(OpenClaw::of(manifest))
         .with_each(DockerHost::all(manifest, HelperBuild::of_this_program))
         .with(Workspaces)
 }

@@ -94,13 +94,13 @@ impl Execution {
         engine.wait_until("an answer", STARTING, || self.answers()).await?;
         self.engine = Some(engine);
         if self.options.plain {
-            self.open_the_plain_port().await?;
+            self.open_the_plain_port()?;
         }
         Ok(())
     }
 
     /// An engine that has TLS has it on all its ports, so the plain one is a relay in front of its socket.
-    async fn open_the_plain_port(&self) -> Result<()> {
+    fn open_the_plain_port(&self) -> Result<()> {
         let listener = std::net::TcpListener::bind((self.here, PLAIN_PORT));
         let listener = listener.context(|| format!("listen on {}:{PLAIN_PORT}", self.here))?;
         listener.set_nonblocking(true).context(|| "listen".to_owned())?;
@@ -231,7 +231,7 @@ impl Execution {
 }
 
 /// The first process of a host: it makes its mounts its own, says so, and collects what others leave behind.
-const HOLD: &str = r#"
+const HOLD: &str = r"
     set -e
     mount --make-rprivate /
     mount -t tmpfs tmpfs /run
@@ -239,7 +239,7 @@ const HOLD: &str = r#"
     ip link set lo up
     echo ready
     while :; do sleep 3600 & wait; done
-"#;
+";
 
 async fn hold(dir: &Path) -> Result<(Process, u32)> {
     let log = dir.join("holder.log");

@@ -296,7 +296,7 @@ async fn an_engine_behind_ssh_works_as_any_other_and_its_host_key_is_never_guess
     host.docker(&["run", "-d", "--name", name, fraktalia_testkit::real::docker::BUSYBOX, "sleep", "600"])
         .await
         .unwrap();
-    let output = client.exec(name, &["wc", "-c"], &[b'x'; 70_000], 100).await.unwrap();
+    let output = client.exec(name, &["wc", "-c"], &vec![b'x'; 70_000], 100).await.unwrap();
     assert_eq!((output.code, &*output.stdout), (0, &b"70000\n"[..]), "its input ends, and its output comes");
     drop(client);
 
@@ -420,7 +420,7 @@ fn a_plain_port_is_warned_about_and_refused_on_the_internet() {
         let desired = host.lower(&manifest).unwrap();
         host.lint(&desired)
             .into_iter()
-            .map(|note| (note.code.to_string(), note.severity == fraktalia_model::Severity::Error))
+            .map(|note| (note.code.clone(), note.severity == fraktalia_model::Severity::Error))
             .collect::<Vec<_>>()
     };
     assert_eq!(notes("tcp://10.0.0.5:2375"), [("docker.plain-tcp".to_owned(), false)]);
