@@ -316,12 +316,10 @@ async fn an_engine_behind_ssh_works_as_any_other_and_its_host_key_is_never_guess
 
 /// Cuts the cable as soon as a run says something that contains `word`.
 fn cut_at(host: &Arc<Execution>, word: &'static str) -> ApplyOptions {
-    let link = host.link().to_owned();
-    let cut = AtomicBool::new(false);
+    let (host, cut) = (Arc::clone(host), AtomicBool::new(false));
     let sink = move |event: &Event| {
         if format!("{event:?}").contains(word) && !cut.swap(true, Ordering::SeqCst) {
-            let down = std::process::Command::new("ip").args(["link", "set", &link, "down"]).status();
-            assert!(down.unwrap().success());
+            host.cut().unwrap();
         }
     };
     ApplyOptions { sink: Arc::new(sink), ..contract::quiet() }
@@ -364,7 +362,7 @@ async fn a_host_that_is_lost_in_mid_apply_is_said_and_the_run_is_taken_back_or_f
         let error = session(&world).plan(&Options::default(), true).await.unwrap_err();
         assert!(error.to_string().contains("mox"), "{error}");
 
-        host.mend().await.unwrap();
+        host.mend().unwrap();
         let again = session(&world);
         let (lock, run) = (again.lock().unwrap(), again.run(&ended.run).unwrap());
         let ended = again.roll_back_run(&lock, &run, &contract::quiet()).await.unwrap();
