@@ -74,12 +74,9 @@ async fn a_bad_manifest_is_shown_with_its_place_and_a_cure() {
 async fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let Some(stage) = Stage::set(With::FileOnly).await else { return };
     let network = "networks:\n  refused-net: { allow: [\"192.168.1.40:22/tcp\"] }\n";
-    let remote =
-        "hosts:\n  far: { docker: \"tcp://127.0.0.1:1\" }\nnetworks:\n  refused-net: { host: far }\n";
     for (case, wishes, words) in [
         ("a forward", "forwards:\n  - { host_port: 9010, fractal: gardener }\n", &["forward"][..]),
         ("an opening", network, &["allow", "hint"]),
-        ("a remote host", remote, &["far", "hint"]),
     ] {
         stage.manifest(&format!("{GARDENER}{wishes}"));
         refused(&stage, case, 15, words).await;
@@ -162,6 +159,9 @@ async fn an_engine_that_is_not_running_is_named_and_nothing_is_done() {
         "hosts: { local: { docker: \"unix:///nonexistent/docker.sock\" } }\nnetworks: { nowhere: {} }\n";
     stage.manifest(&format!("{GARDENER}{docker}"));
     refused(&stage, "no engine", 11, &["docker", "/nonexistent/docker.sock", "hint"]).await;
+    let far = "hosts: { far: { docker: \"tcp://127.0.0.1:1\" } }\nnetworks: { nowhere: { host: far } }\n";
+    stage.manifest(&format!("{GARDENER}{far}"));
+    refused(&stage, "no host", 11, &["host far", "tcp://127.0.0.1:1", "hint"]).await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub fn registry(manifest: &Manifest) -> Registry {
         engines.iter().map(|docker| Plane::new(docker.host(), link::to_helper(manifest, docker))).collect();
     Registry::new()
         .with_each(manifest.matrix.as_ref().map(Matrix::new))
-        .with_each(manifest.openclaw.as_ref().map(OpenClaw::new))
+        .with_each(OpenClaw::of(manifest))
         .with_each(engines)
         .with_each(planes)
         .with(Workspaces)

@@ -27,6 +27,9 @@ pub const TLS_PORT: u16 = 2376;
 /// The port that asks nobody, where it was wanted.
 pub const PLAIN_PORT: u16 = 2375;
 
+/// The table that drops everything while the cable is cut.
+const CUT: &str = "cut";
+
 /// How long an engine may take to answer first.
 const STARTING: Duration = Duration::from_mins(2);
 
@@ -94,13 +97,13 @@ impl Execution {
         engine.wait_until("an answer", STARTING, || self.answers()).await?;
         self.engine = Some(engine);
         if self.options.plain {
-            self.open_the_plain_port().await?;
+            self.open_the_plain_port()?;
         }
         Ok(())
     }
 
     /// An engine that has TLS has it on all its ports, so the plain one is a relay in front of its socket.
-    async fn open_the_plain_port(&self) -> Result<()> {
+    fn open_the_plain_port(&self) -> Result<()> {
         let listener = std::net::TcpListener::bind((self.here, PLAIN_PORT));
         let listener = listener.context(|| format!("listen on {}:{PLAIN_PORT}", self.here))?;
         listener.set_nonblocking(true).context(|| "listen".to_owned())?;
@@ -132,14 +135,34 @@ impl Execution {
         }
     }
 
-    /// Pulls the cable: what is sent is lost, and nobody says so.
-    pub async fn cut(&self) -> Result<()> {
-        ip(&["link", "set", &self.link, "down"]).await
+    /// Cuts the cable: what is sent, both ways, is lost, and nobody says so. Does not wait for anything, so that an event of
+    /// a run can do it.
+    ///
+    /// A link that is down would not do: its route is gone with it, and packets would take another one.
+    pub fn cut(&self) -> Result<()> {
+        self.nft(&format!(
+            "table inet {CUT} {{\n\
+             chain in {{ type filter hook input priority -400; iifname eth0 drop; }}\n\
+             chain through {{ type filter hook forward priority -400; iifname eth0 drop; oifname eth0 drop; }}\n\
+             chain out {{ type filter hook output priority -400; oifname eth0 drop; }}\n}}"
+        ))
     }
 
     /// Puts the cable back.
-    pub async fn mend(&self) -> Result<()> {
-        ip(&["link", "set", &self.link, "up"]).await
+    pub fn mend(&self) -> Result<()> {
+        self.nft(&format!("delete table inet {CUT}"))
+    }
+
+    fn nft(&self, rules: &str) -> Result<()> {
+        let first = self.first.to_string();
+        let mut command = std::process::Command::new("nsenter");
+        command.args(["--target", &first, "--net", "nft", rules]).stdin(Stdio::null());
+        let output = command.output().context(|| "start nft".to_owned())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let tail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(RealError::Died { name: "nft".to_owned(), status: output.status.to_string(), tail })
     }
 
     /// `tcp://10.213.7.2:2376`
@@ -231,7 +254,7 @@ impl Execution {
 }
 
 /// The first process of a host: it makes its mounts its own, says so, and collects what others leave behind.
-const HOLD: &str = r#"
+const HOLD: &str = r"
     set -e
     mount --make-rprivate /
     mount -t tmpfs tmpfs /run
@@ -239,7 +262,7 @@ const HOLD: &str = r#"
     ip link set lo up
     echo ready
     while :; do sleep 3600 & wait; done
-"#;
+";
 
 async fn hold(dir: &Path) -> Result<(Process, u32)> {
     let log = dir.join("holder.log");
@@ -301,4 +324,75 @@ async fn output_of(mut command: Command, what: &str) -> Result<String> {
     }
     let tail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(RealError::Died { name: what.to_owned(), status: output.status.to_string(), tail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What of a host can be seen from here: its link, and processes and mounts that name its folder.
+    fn traces(link: &str, dir: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if Path::new("/sys/class/net").join(link).exists() {
+            found.push(format!("the link {link}"));
+        }
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        for process in processes {
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(dir) {
+                found.push(line);
+            }
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        found.extend(mounts.lines().filter(|line| line.contains(dir)).map(str::to_owned));
+        found
+    }
+
+    async fn is_gone(link: &str, dir: &Path) -> bool {
+        for _ in 0..600 {
+            if traces(link, &dir.to_string_lossy()).is_empty() && !dir.exists() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_of_a_host_is_left_when_its_test_panics() {
+        let Some(cache) = Cache::for_test() else { return };
+        let test = tokio::spawn(async move {
+            let host = Execution::start().await.expect("it starts");
+            host.base_image(&cache, super::super::docker::BUSYBOX).await.expect("an image");
+            let run = ["run", "--detach", super::super::docker::BUSYBOX, "sleep", "600"];
+            host.docker(&run).await.expect("a container runs");
+            let seen = (host.link().to_owned(), host.certificates().to_owned());
+            assert!(
+                !traces(&seen.0, &seen.1.to_string_lossy()).is_empty(),
+                "it can be seen while it is there"
+            );
+            std::panic::panic_any(seen);
+        });
+        let panic = test.await.expect_err("it panicked").into_panic();
+        let (link, dir) = *panic.downcast::<(String, PathBuf)>().expect("what it said");
+        assert!(is_gone(&link, &dir).await, "{:?}", traces(&link, &dir.to_string_lossy()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_cut_link_silences_the_host_and_a_mended_one_brings_it_back() {
+        if Cache::for_test().is_none() {
+            return;
+        }
+        let host = Execution::start().await.expect("it starts");
+        let connects = || tokio::net::TcpStream::connect((host.there(), TLS_PORT));
+        let in_time = async || {
+            tokio::time::timeout(Duration::from_secs(5), connects()).await.is_ok_and(|it| it.is_ok())
+        };
+        assert!(in_time().await);
+        host.cut().expect("cut");
+        assert!(!in_time().await);
+        host.mend().expect("mended");
+        assert!(in_time().await);
+    }
 }

@@ -16,7 +16,7 @@ use fraktalia_docker::{DockerHost, HelperBuild};
 use fraktalia_engine::journal::{FaultAt, Outcome};
 use fraktalia_engine::session::{Options, Session};
 use fraktalia_engine::{Registry, StatePaths};
-use fraktalia_plan::Verb;
+use fraktalia_plan::{System as _, Verb};
 use fraktalia_testkit::contract::{self, Subject};
 use fraktalia_testkit::real::Execution;
 use fraktalia_testkit::twice::Twice;
@@ -280,7 +280,6 @@ async fn nothing_is_asked_of_a_helper_where_there_is_nothing_to_hold_or_a_servic
         eprintln!("skipped: a helper is made with nft, which is not installed");
         return;
     }
-    use fraktalia_plan::System as _;
     let mut world = World::on(Engine::simulated()).await;
     let host = |world: &World| {
         let build = || HelperBuild::of("/bin/sh");

@@ -10,6 +10,7 @@ mod apply;
 mod dialect;
 mod diff;
 mod document;
+mod engines;
 mod error;
 mod gateway;
 mod lower;

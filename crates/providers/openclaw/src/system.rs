@@ -17,6 +17,8 @@ pub struct OpenClaw {
     pub(crate) gateway: Option<manifest::Gateway>,
     pub(crate) dialect: Option<Dialect>,
     pub(crate) patience: crate::provider::Patience,
+    /// What there is to say of the engines that sandboxes are on.
+    engines: Notes,
 }
 
 impl OpenClaw {
@@ -28,7 +30,14 @@ impl OpenClaw {
             gateway: config.gateway.clone(),
             dialect: config.dialect,
             patience: crate::provider::Patience::default(),
+            engines: Notes::new(),
         }
+    }
+
+    /// The provider for a manifest, if it has an `openclaw:` section.
+    pub fn of(manifest: &Manifest) -> Option<Self> {
+        let openclaw = manifest.openclaw.as_ref()?;
+        Some(Self { engines: crate::engines::notes(manifest), ..Self::new(openclaw) })
     }
 
     /// With other deadlines than those for a real gateway.
@@ -98,7 +107,9 @@ impl System for OpenClaw {
     }
 
     fn lint(&self, desired: &[Resource<OpenClawSpec>]) -> Notes {
-        desired.iter().flat_map(|want| said_twice(want).into_iter().chain(literal_secret(want))).collect()
+        let of_agents =
+            desired.iter().flat_map(|want| said_twice(want).into_iter().chain(literal_secret(want)));
+        of_agents.chain(self.engines.iter().cloned()).collect()
     }
 
     fn parallel(&self) -> usize {

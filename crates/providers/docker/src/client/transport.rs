@@ -154,13 +154,9 @@ impl Link {
     /// An SSH client that ended has said why. A connection that ended before it was used knows more than the request,
     /// which only hears that there is none: an engine refuses a certificate when the handshake is over for us.
     async fn explain(self, error: hyper::Error) -> Bollard {
-        let error = match error.is_canceled() || error.is_closed() {
-            true => match tokio::time::timeout(ENDING, self.ended).await {
-                Ok(Ok(Err(cause))) => cause,
-                _ => error,
-            },
-            false => error,
-        };
+        let unused = error.is_canceled() || error.is_closed();
+        let ended = async { tokio::time::timeout(ENDING, self.ended).await.ok()?.ok()?.err() };
+        let error = if unused { ended.await.unwrap_or(error) } else { error };
         let words = match self.last_words {
             Some(words) => words.wait().await,
             None => None,

@@ -375,10 +375,11 @@ impl Died {
     fn text(&self) -> String {
         match self {
             Self::Docker(error) => error.to_string(),
-            Self::AtOnce { name, code, last } => {
-                let said: String = last.iter().map(|line| format!("\n    {line}")).collect();
-                format!("{name} ended at once, with code {code}{said}")
-            }
+            Self::AtOnce { name, code, last } => [format!("{name} ended at once, with code {code}")]
+                .into_iter()
+                .chain(last.iter().map(|line| format!("    {line}")))
+                .collect::<Vec<_>>()
+                .join("\n"),
         }
     }
 
