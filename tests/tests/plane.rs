@@ -85,7 +85,7 @@ impl Story {
 
 /// What a browser would see at the forwarded port, with a question for every new connection until one is answered.
 fn page() -> String {
-    let until = Instant::now() + Duration::from_mins(1);
+    let until = Instant::now() + Duration::from_secs(20);
     loop {
         match fetch() {
             Ok(page) if page.contains("made by") => return page,
@@ -107,11 +107,10 @@ fn fetch() -> std::io::Result<String> {
 
 /// Whether a container on `network` reaches `address:port`.
 async fn reaches(network: &str, address: &str, port: u16) -> bool {
-    let target = format!("{address}:{port}");
     let run = ["run", "--rm", "--network", network, "--entrypoint", "/bin/busybox", BUSYBOX];
     let probe = ["timeout", "5", "busybox", "nc", "-w", "3", address, &port.to_string()];
     let answer = docker(&[&run[..], &probe[..]].concat()).await;
-    answer.is_ok_and(|text| text.contains("secret")) && !target.is_empty()
+    answer.is_ok_and(|text| text.contains("secret"))
 }
 
 /// A service of this machine that greets whoever comes.
@@ -136,7 +135,7 @@ fn tables() -> String {
 #[tokio::test]
 async fn an_agents_shell_is_closed_in_and_its_web_server_is_reached() {
     let Some(mut story) = Story::set().await else { return };
-    let before = story.stage.world().await;
+    let mut before = story.stage.world().await;
     let plan = story.stage.run(&["plan", "--exit-code"]).await.expect(3);
     for row in ["+ helper", "+ isolation", "+ network", "+ forward", "127.0.0.1:9017 -> gardener:3000"] {
         assert!(plan.stdout.contains(row), "{row} in\n{}", plan.stdout);
@@ -158,11 +157,16 @@ async fn an_agents_shell_is_closed_in_and_its_web_server_is_reached() {
     let gone = Instant::now();
     assert!(fetch().map(|page| page.is_empty()).unwrap_or(true), "nobody is there");
     assert!(gone.elapsed() < Duration::from_secs(2), "which is said at once and not after a time-out");
-    let answer = story.ask("Please serve it again.").await;
-    eprintln!("{answer}");
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    for asked in story.stage.model.as_ref().unwrap().asked() { eprintln!("ASKED {:?} {:?}", asked.text, asked.tool_result); }
-    assert!(page().contains("made by 996"));
+    let mut second = String::new();
+    // OpenClaw may still be at an errand in the container that is gone; then it is asked once more.
+    for _ in 0..3 {
+        let _ = story.ask("Please serve it again.").await;
+        if let Ok(page) = tokio::task::spawn_blocking(page).await {
+            second = page;
+            break;
+        }
+    }
+    assert!(second.contains("made by 996"), "{second}");
     assert_ne!(story.container().await, first);
 
     let port = host_service();
@@ -192,7 +196,12 @@ async fn an_agents_shell_is_closed_in_and_its_web_server_is_reached() {
         docker(&["network", "ls", "--quiet", "--filter", "name=plane-story"]).await.expect("a list"),
         ""
     );
-    assert_eq!(story.stage.world().await, before);
+    let mut after = story.stage.world().await;
+    let kept = after["files"].take();
+    assert_eq!(kept["gardener/page.txt"], "made by 996\n", "what the agent wrote is the agent's");
+    assert_eq!(kept.get("gardener/SOUL.md"), None, "what we wrote is not there any more");
+    before["files"].take();
+    assert_eq!(after, before);
     assert!(TcpStream::connect(("127.0.0.1", PORT)).is_err(), "the port is free again");
     drop(story.stage);
     story.docker.stop().await.expect("ends");

@@ -46,8 +46,14 @@ pub struct NetworkState {
     pub subnets: Vec<String>,
     /// Whether its containers are kept from the internet.
     pub internal: bool,
-    /// Who is on it, by name.
+    /// Who is on it, by name. OpenClaw's sandboxes come and go with what is said in the chat: a plan that was made, or a run
+    /// that is taken back, is no other for that.
+    #[serde(serialize_with = "lasting")]
     pub attached: Vec<Attached>,
+}
+
+fn lasting<S: serde::Serializer>(attached: &[Attached], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(attached.iter().filter(|one| !one.sandbox))
 }
 
 /// A container on a network.
