@@ -102,8 +102,12 @@ impl DockerHost {
         }
     }
 
-    fn program(&self) -> Option<&HelperBuild> {
-        self.helper.as_ref()?.as_ref().ok()
+    /// What a helper is made of, where `op` may have to make one. A rollback may have to where the manifest asks for none.
+    fn program(&self, op: &Op) -> Option<HelperBuild> {
+        match (op, &self.helper) {
+            (Op::StartHelper { .. } | Op::RemoveHelper { .. }, None) => HelperBuild::of_this_program().ok(),
+            (_, helper) => helper.as_ref()?.as_ref().ok().cloned(),
+        }
     }
 
     async fn client(&self) -> Result<&Client, DockerError> {
@@ -224,7 +228,7 @@ impl Provider for DockerHost {
     }
 
     async fn perform(&self, op: &Op, cx: &StepCx<'_>) -> Result<Outputs, StepError> {
-        perform::perform(self.client().await?, self.program(), op, cx).await
+        perform::perform(self.client().await?, self.program(op).as_ref(), op, cx).await
     }
 
     async fn landed(&self, op: &Op, _undo: &Undo, cx: &StepCx<'_>) -> Result<Landed, StepError> {
@@ -232,7 +236,7 @@ impl Provider for DockerHost {
     }
 
     async fn revert(&self, op: &Op, undo: &Undo, cx: &StepCx<'_>) -> Result<(), StepError> {
-        undo::revert(self.client().await?, self.program(), op, undo, cx).await
+        undo::revert(self.client().await?, self.program(op).as_ref(), op, undo, cx).await
     }
 
     fn by_hand(&self, op: &Op, undo: &Undo) -> Vec<String> {
