@@ -31,7 +31,7 @@ pub enum Undo {
 pub async fn prepare(client: &Client, op: &Op, cx: &StepCx<'_>) -> Result<Undo, StepError> {
     Ok(match op {
         Op::StartHelper { helper, replaces, .. } => {
-            Undo::Helper(Helper::new(client, None, cx).before(helper, replaces.as_deref()).await?)
+            Undo::Helper(Helper::new(client, None, cx).before_start(helper, replaces.as_deref()).await?)
         }
         Op::RemoveHelper { helper, container, .. } => {
             Undo::Helper(Helper::new(client, None, cx).before(helper, Some(container)).await?)

@@ -302,3 +302,21 @@ async fn nothing_is_asked_of_a_helper_where_there_is_nothing_to_hold_or_a_servic
     });
     assert!(has_helper(&world), "a forward alone is enough");
 }
+
+#[tokio::test]
+async fn an_engine_on_a_machine_of_another_kind_is_refused_before_anything_is_done() {
+    if !Path::new("/usr/sbin/nft").exists() {
+        eprintln!("skipped: a helper is made with nft, which is not installed");
+        return;
+    }
+    let world = World::on(Engine::simulated()).await;
+    let helped =
+        Helped { world, programs: Arc::new(tempfile::tempdir().unwrap()), program: "/bin/sh".into() };
+    assert!(!helped.plan().await.is_blocked());
+    helped.world.engine.sim().world().arch = "riscv64".into();
+    let plan = helped.plan().await;
+    let note = plan.notes.iter().find(|note| note.code == "docker.other-machine").unwrap();
+    assert!(plan.is_blocked() && note.text.contains("riscv64") && note.hint.is_some(), "{note:?}");
+    contract::apply(&helped.session(None)).await.unwrap_err();
+    assert!(!helped.world.has_network().await && helped.world.image_id().await.is_none());
+}

@@ -57,7 +57,9 @@ pub(super) fn route(world: &mut World, call: &Call<'_>) -> Answer {
     // The name of an image may hold slashes, so the action is cut off from the right.
     let (name, action) = rest.rsplit_once('/').unwrap_or((rest, ""));
     match (call.method, section, name, action) {
-        (&Method::GET, "version", ..) => fine(&json!({ "ApiVersion": world.api, "Version": "sim" })),
+        (&Method::GET, "version", ..) => {
+            fine(&json!({ "ApiVersion": world.api, "Version": "sim", "Arch": world.arch }))
+        }
         (&Method::POST, "build", ..) => build(world, call),
         (&Method::GET, "images", "json", "") => images(world),
         (&Method::GET, "images", name, "json") => image(world, name),

@@ -11,6 +11,8 @@ use sha2::{Digest as _, Sha256};
 pub struct World {
     /// The version of the API that it says.
     pub api: String,
+    /// What its machine is, in the engine's words.
+    pub arch: String,
     /// Images by id.
     pub images: BTreeMap<String, Image>,
     /// Networks by id.
@@ -64,6 +66,7 @@ impl Default for World {
     fn default() -> Self {
         let mut world = Self {
             api: "1.41".into(),
+            arch: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }.into(),
             images: BTreeMap::new(),
             networks: BTreeMap::new(),
             containers: BTreeMap::new(),

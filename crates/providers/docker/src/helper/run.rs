@@ -137,7 +137,6 @@ impl<'a> Helper<'a> {
             let text = format!("the container {name} changed since the plan was made");
             return Err(StepError::refused(text).with_hint("plan again"));
         }
-        self.same_architecture()?;
         let old = found.and_then(|found| {
             let version = found.labels.get(labels::SPEC)?.clone();
             let run = found.labels.get(labels::RUN).cloned().unwrap_or_default();
@@ -265,6 +264,16 @@ impl<'a> Helper<'a> {
     /// Whether a start that was cut short left something.
     async fn left(self, helper: &HelperSpec) -> Result<bool, DockerError> {
         Ok(self.volume_is_of_this_run(&helper.name()).await? || self.is_of_this_run(&helper.tag()).await?)
+    }
+
+    /// Reads what is there before a start, which only a machine like ours can take.
+    pub async fn before_start(
+        self,
+        helper: &HelperSpec,
+        replaces: Option<&str>,
+    ) -> Result<Before, StepError> {
+        self.same_architecture()?;
+        self.before(helper, replaces).await
     }
 
     /// A program for another machine would be built and started, and die there.
