@@ -14,7 +14,7 @@ use fraktalia_testkit::real::cache::workspace_root;
 
 use crate::error::{Context as _, TaskError};
 use crate::say;
-use client::Sample;
+use client::{Part, Sample};
 use report::Row;
 use stage::{Stage, output};
 use ways::Way;
@@ -51,28 +51,42 @@ fn measure(
         rows.push((Row { way, samples: Vec::new(), refusal_ms: None }, pid));
     }
     for round in 1..=rounds {
-        for (row, pid) in &mut rows {
-            say::begun(&format!("round {round} of {rounds}: {}", row.way.title()));
-            let idle = row.way.idle().to_string();
-            let pid = pid.map(|pid| pid.to_string());
-            let mut arguments = vec![row.way.address(), "--idle".into(), idle];
-            arguments.extend(pid.into_iter().flat_map(|pid| ["--pid".into(), pid]));
-            row.samples.push(clients(&stage, program, &arguments)?);
+        for (row, _) in &mut rows {
+            row.samples.push(Sample::default());
+        }
+        for part in Part::ROUND {
+            say::begun(&format!("round {round} of {rounds}: {}", part.name()));
+            for (row, pid) in &mut rows {
+                let sample = clients(&stage, program, &row.way.address(), part, *pid, row.way.idle())?;
+                row.samples[round - 1].take(part, &sample);
+            }
         }
     }
     for (row, _) in &mut rows {
         row.way.start_without_container(&mut stage, folder, fixed)?;
         if row.way.idle() > 0 {
             say::begun(&format!("without a container: {}", row.way.title()));
-            let arguments = [row.way.address_without_container(), "--refusal".into()];
-            row.refusal_ms = clients(&stage, program, &arguments)?.refusal_ms;
+            let address = row.way.address_without_container();
+            row.refusal_ms = clients(&stage, program, &address, Part::Refusal, None, 0)?.refusal_ms;
         }
     }
     Ok(rows.into_iter().map(|(row, _)| row).collect())
 }
 
-fn clients(stage: &Stage, program: &Path, arguments: &[String]) -> Result<Sample, TaskError> {
-    let printed = output(stage.on_host(program).args(["bench", "forward-client"]).args(arguments))?;
+fn clients(
+    stage: &Stage,
+    program: &Path,
+    address: &str,
+    part: Part,
+    pid: Option<u32>,
+    idle: usize,
+) -> Result<Sample, TaskError> {
+    let mut clients = stage.on_host(program);
+    clients.args(["bench", "forward-client", address, "--part", part.name(), "--idle", &idle.to_string()]);
+    if let Some(pid) = pid {
+        clients.args(["--pid", &pid.to_string()]);
+    }
+    let printed = output(&mut clients)?;
     serde_json::from_str(printed.trim())
         .map_err(|error| TaskError::Found(format!("the clients said `{}`: {error}", printed.trim())))
 }

@@ -18,7 +18,7 @@ use crate::say;
 const SEQUENTIAL: usize = 3000;
 /// Clients that connect side by side, and for how long.
 const CLIENTS: usize = 8;
-const STORM: Duration = Duration::from_secs(2);
+const STORM: Duration = Duration::from_millis(1500);
 /// Bytes of a transfer.
 const BULK: u64 = 2 << 30;
 /// A refusal that takes longer is none.
@@ -35,12 +35,64 @@ pub struct Ask {
     /// How many connections are held open
     #[arg(long, default_value_t = 0)]
     idle: usize,
-    /// Only how long it takes to be refused
-    #[arg(long)]
-    refusal: bool,
+    /// What is measured
+    #[arg(long, value_enum)]
+    part: Part,
 }
 
-/// What was measured.
+/// What is measured at once. The ways take turns after each part, so that they have the same weather.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Connections one after the other
+    Sequential,
+    /// Connections side by side
+    Storm,
+    /// Bytes to the server
+    Up,
+    /// Bytes from the server
+    Down,
+    /// Memory, ends and resets
+    Rest,
+    /// How long it takes to be refused
+    Refusal,
+}
+
+impl Sample {
+    /// Takes over what `part` has measured.
+    pub fn take(&mut self, part: Part, from: &Self) {
+        match part {
+            Part::Sequential => self.connection_us = from.connection_us,
+            Part::Storm => self.connections_per_second = from.connections_per_second,
+            Part::Up => (self.up, self.cpu_up) = (from.up, from.cpu_up),
+            Part::Down => (self.down, self.cpu_down) = (from.down, from.cpu_down),
+            Part::Rest => {
+                self.idle_kb = from.idle_kb;
+                self.half_close = from.half_close;
+                (self.reset_down, self.reset_up) = (from.reset_down, from.reset_up);
+            }
+            Part::Refusal => self.refusal_ms = from.refusal_ms,
+        }
+    }
+}
+
+impl Part {
+    /// All that a round has.
+    pub const ROUND: [Self; 5] = [Self::Sequential, Self::Storm, Self::Up, Self::Down, Self::Rest];
+
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Storm => "storm",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Rest => "rest",
+            Self::Refusal => "refusal",
+        }
+    }
+}
+
+/// What was measured; what is not of the asked part is left as it was.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Half of the connections, from `connect` to their answer, took less: microseconds.
@@ -70,34 +122,28 @@ pub struct Sample {
 /// Measures, and prints it.
 pub fn run(ask: &Ask) -> Result<(), TaskError> {
     process::raise_file_limit();
-    let sample = if ask.refusal {
-        Sample { refusal_ms: refusal(ask.at), ..Sample::default() }
-    } else {
-        measure(ask).context(|| format!("measure at {}", ask.at))?
-    };
+    let mut sample = Sample::default();
+    measure(ask, &mut sample).context(|| format!("measure at {}", ask.at))?;
     say::plain(&serde_json::to_string(&sample).unwrap_or_default());
     Ok(())
 }
 
-fn measure(ask: &Ask) -> std::io::Result<Sample> {
+fn measure(ask: &Ask, sample: &mut Sample) -> std::io::Result<()> {
     let at = ask.at;
-    let connection_us = sequential(at)?;
-    let connections_per_second = storm(at)?;
-    let (up, cpu_up) = transfer(ask, SINK)?;
-    let (down, cpu_down) = transfer(ask, SOURCE)?;
-    Ok(Sample {
-        connection_us,
-        connections_per_second,
-        up,
-        down,
-        cpu_up,
-        cpu_down,
-        idle_kb: idle(ask)?,
-        half_close: half_close(at).unwrap_or(false),
-        reset_down: reset_down(at),
-        reset_up: reset_up(at).unwrap_or(false),
-        refusal_ms: None,
-    })
+    match ask.part {
+        Part::Sequential => sample.connection_us = sequential(at)?,
+        Part::Storm => sample.connections_per_second = storm(at)?,
+        Part::Up => (sample.up, sample.cpu_up) = transfer(ask, SINK)?,
+        Part::Down => (sample.down, sample.cpu_down) = transfer(ask, SOURCE)?,
+        Part::Rest => {
+            sample.idle_kb = idle(ask)?;
+            sample.half_close = half_close(at).unwrap_or(false);
+            sample.reset_down = reset_down(at);
+            sample.reset_up = reset_up(at).unwrap_or(false);
+        }
+        Part::Refusal => sample.refusal_ms = refusal(at),
+    }
+    Ok(())
 }
 
 fn once(at: SocketAddr) -> std::io::Result<()> {

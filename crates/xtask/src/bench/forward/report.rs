@@ -21,6 +21,19 @@ impl Row {
         values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
+    /// The middle one of all ratios to a row that was measured in the same rounds.
+    fn ratio(&self, to: &Self, of: impl Fn(&Sample) -> f64) -> f64 {
+        let mut ratios: Vec<f64> =
+            self.samples.iter().zip(&to.samples).map(|(mine, its)| of(mine) / of(its)).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The largest: what was taken in one round is at hand in the next one.
+    fn most(&self, of: impl Fn(&Sample) -> f64) -> f64 {
+        self.samples.iter().map(of).fold(0.0, f64::max)
+    }
+
     fn always(&self, of: impl Fn(&Sample) -> bool) -> bool {
         self.samples.iter().all(of)
     }
@@ -29,8 +42,8 @@ impl Row {
 /// A page in Markdown.
 pub fn render(rows: &[Row], rounds: usize, machine: &[(String, String)]) -> String {
     let mut text = String::from(
-        "# Forwarded ports, measured\n\nWritten by `cargo xtask bench forward`. Ratios are to `direct` of the same run; each \
-         figure is the median of all rounds, in which the ways take turns.\n\n",
+        "# Forwarded ports, measured\n\nWritten by `cargo xtask bench forward`. Ratios are to `direct` of the same round; \
+         each figure is the median of all rounds, in which the ways take turns.\n\n",
     );
     let _ = writeln!(
         text,
@@ -62,7 +75,7 @@ pub fn render(rows: &[Row], rounds: usize, machine: &[(String, String)]) -> Stri
 }
 
 fn line(row: &Row, direct: &Row) -> String {
-    let ratio = |of: fn(&Sample) -> f64| format!("{:.2}", row.median(of) / direct.median(of));
+    let ratio = |of: fn(&Sample) -> f64| format!("{:.2}", row.ratio(direct, of));
     let in_between = !matches!(row.way, Way::Direct | Way::Kernel);
     let cpu = format!("{:.2} / {:.2}", row.median(|s| s.cpu_up), row.median(|s| s.cpu_down));
     let yes = |is: bool| if is { "yes" } else { "no" };
@@ -73,7 +86,7 @@ fn line(row: &Row, direct: &Row) -> String {
         ratio(|s| s.up),
         ratio(|s| s.down),
         if in_between { cpu } else { "-".into() },
-        if row.way.idle() > 0 { format!("{:.1}", row.median(|s| s.idle_kb)) } else { "-".into() },
+        if row.way.idle() > 0 { format!("{:.1}", row.most(|s| s.idle_kb)) } else { "-".into() },
         if row.always(|s| s.half_close) { "ok".into() } else { "**loses**".into() },
         format!("{} / {}", yes(row.always(|s| s.reset_up)), yes(row.always(|s| s.reset_down))),
         match row.refusal_ms {
@@ -95,8 +108,8 @@ const NOTES: &str = "
   side; the server ends first.
 - CPU is that of the forwarding process and its children, the kernel's work in their name included, from `schedstat`. What the
   kernel does for a way in interrupts of others is in nobody's figure; the nft map has no process and costs there.
-- Memory is `Pss` with and without 1000 idle connections (socat: 200, one process for each) that have carried one byte; what
-  the kernel holds for sockets is in nobody's figure.
+- Memory is `Pss` with and without 1000 idle connections (socat: 200, one process for each) that have carried one byte, the
+  largest of all rounds; what the kernel holds for sockets is in nobody's figure.
 - Without a container: ours knows from Docker's events that there is none. The others are told an address where nobody is, and
   find out by themselves; their figure is the connect time-out of their configuration or of the kernel.
 - socat starts a process for each connection by design. docker-proxy is what Docker itself uses for connections from the host.

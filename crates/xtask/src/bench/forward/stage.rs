@@ -13,6 +13,10 @@ pub const CONTAINER: &str = "10.98.0.2";
 pub const NOBODY: &str = "10.98.0.77";
 /// The server's port.
 pub const PORT: u16 = 3000;
+/// The one for connections that the kernel forwards: to the server they come from the same address as those of the
+/// forwarders, but with the time stamps of another connection, and where one has just ended it would take the other
+/// for a late packet.
+pub const KERNEL_PORT: u16 = 3001;
 
 /// The namespaces and what runs in them. Dropping it takes all of it away.
 #[derive(Debug)]
@@ -49,11 +53,13 @@ impl Stage {
             run("ip", &["-n", namespace, "address", "add", &format!("{address}/24"), "dev", link])?;
             run("ip", &["-n", namespace, "link", "set", link, "up"])?;
         }
-        let listen = format!("{CONTAINER}:{PORT}");
-        let mut server = command(&stage.container, program);
-        server.args(["bench", "forward-server", &listen]);
-        stage.start(server)?;
-        stage.wait_for(&listen)?;
+        for port in [PORT, KERNEL_PORT] {
+            let listen = format!("{CONTAINER}:{port}");
+            let mut server = command(&stage.container, program);
+            server.args(["bench", "forward-server", &listen]);
+            stage.start(server)?;
+            stage.wait_for(&listen)?;
+        }
         Ok(stage)
     }
 
@@ -64,9 +70,9 @@ impl Stage {
 
     /// Starts what runs beside; its process id.
     pub fn start(&mut self, mut command: Command) -> Result<u32, TaskError> {
-        let what = || format!("start {command:?}", command = command.get_program());
-        let label = what();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context(|| label)?;
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+        let what = format!("start {}", arguments.join(" "));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context(|| what)?;
         let id = child.id();
         self.children.push(child);
         Ok(id)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::stage::{CONTAINER, HOST, NOBODY, PORT, Stage, output};
+use super::stage::{CONTAINER, HOST, KERNEL_PORT, NOBODY, PORT, Stage, output};
 use crate::error::{Context as _, TaskError};
 use crate::say;
 
@@ -186,7 +186,7 @@ fn kernel(folder: &Path, port: u16) -> Result<String, TaskError> {
         "table ip bench {{
     map forwards {{
         type inet_service : ipv4_addr . inet_service
-        elements = {{ {port} : {CONTAINER} . {PORT} }}
+        elements = {{ {port} : {CONTAINER} . {KERNEL_PORT} }}
     }}
     chain output {{
         type nat hook output priority -100
