@@ -13,7 +13,7 @@ async fn without_a_container_a_connection_is_reset_and_with_one_it_is_carried() 
     assert_eq!(stage.state().target, None);
     assert!(stage.refuses().await);
     until(|| stage.state().refused.absent == 1).await;
-    tokio::spawn(echo(stage.container(2).await));
+    tokio::spawn(echo(stage.container(2)));
     stage.move_to(Some(2)).await;
     assert!(is_answered(&mut stage.connect().await, 1).await);
     stage.move_to(None).await;
@@ -26,7 +26,7 @@ async fn without_a_container_a_connection_is_reset_and_with_one_it_is_carried() 
 async fn new_connections_go_to_the_new_address_and_those_to_the_old_one_end() {
     let (stage, old) = Stage::with_container(21).await;
     let (mut before, _server) = stage.pair(&old).await;
-    tokio::spawn(echo(stage.container(3).await));
+    tokio::spawn(echo(stage.container(3)));
     stage.move_to(Some(3)).await;
     // The old container has said nothing: neither an end nor a reset.
     assert!(ends_with_reset(&mut before).await);
