@@ -122,6 +122,11 @@ fn machine(rows: &[Row]) -> Vec<(String, String)> {
     let mut machine = vec![
         ("processor".to_owned(), format!("{}, {cores} cores", model.trim_start_matches(['\t', ' ', ':']))),
         ("kernel".to_owned(), read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        // An idle machine ends with a load of three to five: the clients, the server, and what is between them.
+        (
+            "load at the end".to_owned(),
+            read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(", "),
+        ),
     ];
     let versions = rows.iter().filter_map(|row| Some((row.way.title().to_owned(), row.way.version()?)));
     machine.extend(versions);
