@@ -122,7 +122,7 @@ fn machine(rows: &[Row]) -> Vec<(String, String)> {
     let mut machine = vec![
         ("processor".to_owned(), format!("{}, {cores} cores", model.trim_start_matches(['\t', ' ', ':']))),
         ("kernel".to_owned(), read("/proc/sys/kernel/osrelease").trim().to_owned()),
-        // An idle machine ends with a load of three to five: the clients, the server, and what is between them.
+        // The clients, the server and what is between them are part of it.
         (
             "load at the end".to_owned(),
             read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(", "),
