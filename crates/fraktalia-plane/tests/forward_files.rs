@@ -18,7 +18,7 @@ fn exhaust() -> Vec<std::fs::File> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_survives_the_want_of_descriptors_without_spinning() {
     let stage = Stage::new(90);
-    tokio::spawn(echo(stage.container(2).await));
+    tokio::spawn(echo(stage.container(2)));
     stage.move_to(Some(2)).await;
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(200), maximum }).unwrap();

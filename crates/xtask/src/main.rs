@@ -1,5 +1,6 @@
 //! The project's menu: `cargo xtask <task>`.
 
+mod bench;
 mod demo;
 mod docs;
 mod error;
@@ -46,6 +47,9 @@ enum Task {
         #[arg(long)]
         debian: bool,
     },
+    /// Measure side by side with what others have made
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check that no crate depends on one that it must not know
     CheckLayers,
     /// Write the reference pages that are generated from the program
@@ -72,6 +76,7 @@ async fn run(task: Task) -> Result<(), TaskError> {
         Task::Demo { keep, svg } => demo::run(&Cache::locate(), keep, svg.as_deref()).await,
         Task::Test { filter } => test::run(&Cache::locate(), filter.as_deref()).await,
         Task::Install { debian } => install::run(&Cache::locate(), debian),
+        Task::Bench(bench) => bench::run(bench).await,
         Task::CheckLayers => layers::run(),
         Task::Docs { check } => docs::run(check),
     }

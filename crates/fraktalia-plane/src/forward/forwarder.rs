@@ -25,6 +25,8 @@ const WANTED_FILES: u64 = 1 << 20;
 const OTHER_FILES: u64 = 512;
 /// Threads beyond this have been of no use to a forwarder of one host.
 const THREADS: usize = 4;
+/// See [`Options::connect_timeout`].
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What can be set.
 #[derive(Clone, Debug)]
@@ -34,14 +36,15 @@ pub struct Options {
     /// Connections that may be open in all; the next one is refused at once. Never more than the limit of open files
     /// allows.
     pub connections: usize,
-    /// How long a container may take to answer.
+    /// How long a container may take to answer. The kernel asks again after one second and after three: where the
+    /// queue of a small server is full for a moment, this lets both of these count.
     pub connect_timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-        Self { threads, connections: 50_000, connect_timeout: Duration::from_secs(2) }
+        Self { threads, connections: 50_000, connect_timeout: CONNECT_TIMEOUT }
     }
 }
 

@@ -62,7 +62,7 @@ async fn a_flood_of_short_connections_is_carried_to_the_last() {
 #[tokio::test]
 async fn above_the_limit_a_connection_is_refused_at_once_and_below_it_carried_again() {
     let stage = Stage::with(63, &Options { connections: 10, ..Options::default() });
-    tokio::spawn(echo(stage.container(2).await));
+    tokio::spawn(echo(stage.container(2)));
     stage.move_to(Some(2)).await;
     let mut open = Vec::new();
     for word in 0..10 {
@@ -84,7 +84,7 @@ async fn above_the_limit_a_connection_is_refused_at_once_and_below_it_carried_ag
 async fn a_container_that_moves_under_load_loses_nothing_but_its_own_connections() {
     let stage = Stage::new(64);
     for host in [2, 3] {
-        tokio::spawn(echo(stage.container(host).await));
+        tokio::spawn(echo(stage.container(host)));
     }
     stage.move_to(Some(2)).await;
     let at = (stage.address(1), 9000);

@@ -157,6 +157,25 @@ async fn a_slow_reader_holds_up_the_sender() {
     sending.await.unwrap();
 }
 
+/// Words that are copied, not spliced: the part of one that does not fit any more is kept, and so is its place.
+#[tokio::test]
+async fn a_slow_reader_of_a_talk_loses_no_word() {
+    let (stage, container) = Stage::with_container(11).await;
+    let (mut client, mut server) = stage.pair(&container).await;
+    let (mut said, word) = (0, 10_000);
+    loop {
+        server.write_all(&pattern(said, word)).await.unwrap();
+        said += word;
+        // Each is on its way before the next one is said, until one is not: then all is full.
+        let heard = until(|| stage.state().bytes_down == said as u64);
+        if tokio::time::timeout(Duration::from_millis(300), heard).await.is_err() {
+            break;
+        }
+    }
+    server.shutdown().await.unwrap();
+    assert_eq!(read_pattern(&mut client).await.unwrap(), said);
+}
+
 #[tokio::test]
 async fn a_slow_reader_does_not_hold_up_others() {
     let (stage, container) = Stage::with_container(9).await;

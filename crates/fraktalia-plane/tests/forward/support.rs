@@ -10,7 +10,7 @@ use fraktalia_plane::config::{Forward, Listen};
 use fraktalia_plane::forward::{Addresses, Forwarder, ListenerState, Options};
 use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 pub const AGENT: &str = "gardener";
@@ -40,7 +40,7 @@ impl Stage {
     /// A container that runs, as the one of our agent.
     pub async fn with_container(number: u8) -> (Self, TcpListener) {
         let stage = Self::new(number);
-        let container = stage.container(2).await;
+        let container = stage.container(2);
         stage.move_to(Some(2)).await;
         (stage, container)
     }
@@ -54,9 +54,15 @@ impl Stage {
         Listen { address: self.address(1), port }
     }
 
-    /// What listens in a container.
-    pub async fn container(&self, host: u8) -> TcpListener {
-        TcpListener::bind((self.address(host), PORT)).await.expect("a free port")
+    /// What listens in a container. Its queue is long enough for every burst: where it is not, the kernel lets clients
+    /// try again and again, and what a test sees is the container's limit.
+    pub fn container(&self, host: u8) -> TcpListener {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("a socket");
+        socket
+            .bind((self.address(host), PORT).into())
+            .and_then(|()| socket.listen(4096))
+            .expect("a free port")
     }
 
     /// What Docker's events would say; returns when the forwarder knows it.

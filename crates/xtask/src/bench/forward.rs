@@ -1,0 +1,134 @@
+//! `cargo xtask bench forward`: ours, what others have made, and the kernel, in turns.
+
+pub mod client;
+mod process;
+mod report;
+pub mod server;
+mod stage;
+mod ways;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fraktalia_testkit::real::cache::workspace_root;
+
+use crate::error::{Context as _, TaskError};
+use crate::say;
+use client::{Part, Sample};
+use report::Row;
+use stage::{Stage, output};
+use ways::Way;
+
+/// Measures all ways in turns and writes the page.
+pub fn run(rounds: usize) -> Result<(), TaskError> {
+    say::title("Forwarded ports, side by side");
+    let missing = ways::install();
+    let (program, fixed) = build()?;
+    process::raise_file_limit();
+    let folder = std::env::temp_dir().join(format!("fkt-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).context(|| format!("create {}", folder.display()))?;
+    let rows = measure(&program, &fixed, &folder, rounds, &missing);
+    let _ = std::fs::remove_dir_all(&folder);
+    let rows = rows?;
+    let page = report::render(&rows, rounds, &machine(&rows));
+    say::plain(&page);
+    let path = workspace_root().join("docs/bench/forward.md");
+    std::fs::create_dir_all(path.parent().unwrap_or(&path)).context(|| "create docs/bench".into())?;
+    std::fs::write(&path, page).context(|| format!("write {}", path.display()))
+}
+
+fn measure(
+    program: &Path,
+    fixed: &Path,
+    folder: &Path,
+    rounds: usize,
+    missing: &[Way],
+) -> Result<Vec<Row>, TaskError> {
+    let mut stage = Stage::set_up(program)?;
+    let mut rows = Vec::new();
+    for way in Way::ALL.into_iter().filter(|way| !missing.contains(way)) {
+        let pid = way.start(&mut stage, folder, fixed)?;
+        rows.push((Row { way, samples: Vec::new(), refusal_ms: None }, pid));
+    }
+    for round in 1..=rounds {
+        for (row, _) in &mut rows {
+            row.samples.push(Sample::default());
+        }
+        for part in Part::ROUND {
+            say::begun(&format!("round {round} of {rounds}: {}", part.name()));
+            for (row, pid) in &mut rows {
+                let sample = clients(&stage, program, &row.way.address(), part, *pid, row.way.idle())?;
+                row.samples[round - 1].take(part, &sample);
+            }
+        }
+    }
+    for (row, _) in &mut rows {
+        row.way.start_without_container(&mut stage, folder, fixed)?;
+        if row.way.idle() > 0 {
+            say::begun(&format!("without a container: {}", row.way.title()));
+            let address = row.way.address_without_container();
+            row.refusal_ms = clients(&stage, program, &address, Part::Refusal, None, 0)?.refusal_ms;
+        }
+    }
+    Ok(rows.into_iter().map(|(row, _)| row).collect())
+}
+
+fn clients(
+    stage: &Stage,
+    program: &Path,
+    address: &str,
+    part: Part,
+    pid: Option<u32>,
+    idle: usize,
+) -> Result<Sample, TaskError> {
+    let mut clients = stage.on_host(program);
+    clients.args(["bench", "forward-client", address, "--part", part.name(), "--idle", &idle.to_string()]);
+    if let Some(pid) = pid {
+        clients.args(["--pid", &pid.to_string()]);
+    }
+    let printed = output(&mut clients)?;
+    serde_json::from_str(printed.trim())
+        .map_err(|error| TaskError::Found(format!("the clients said `{}`: {error}", printed.trim())))
+}
+
+/// Everything that runs while it is measured is built for that: this program and the forwarder.
+fn build() -> Result<(PathBuf, PathBuf), TaskError> {
+    let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let format = ["--message-format", "json-render-diagnostics", "--quiet", "--release"];
+    let artifact = |arguments: &[&str]| {
+        let mut build = cargo();
+        build.arg("build").args(format).args(arguments).stderr(std::process::Stdio::inherit());
+        let printed = output(&mut build)?;
+        let messages = cargo_metadata::Message::parse_stream(printed.as_bytes());
+        let program = messages.filter_map(Result::ok).find_map(|message| match message {
+            cargo_metadata::Message::CompilerArtifact(artifact) => artifact.executable,
+            _ => None,
+        });
+        program.map(PathBuf::from).ok_or_else(|| TaskError::Found("cargo build made no program".to_owned()))
+    };
+    say::begun("Building");
+    Ok((
+        artifact(&["--package", "xtask"])?,
+        artifact(&["--package", "fraktalia-plane", "--example", "fixed"])?,
+    ))
+}
+
+/// What the figures depend on.
+fn machine(rows: &[Row]) -> Vec<(String, String)> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let mut machine = vec![
+        ("processor".to_owned(), format!("{}, {cores} cores", model.trim_start_matches(['\t', ' ', ':']))),
+        ("kernel".to_owned(), read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        // The clients, the server and what is between them are part of it.
+        (
+            "load at the end".to_owned(),
+            read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(", "),
+        ),
+    ];
+    let versions = rows.iter().filter_map(|row| Some((row.way.title().to_owned(), row.way.version()?)));
+    machine.extend(versions);
+    machine
+}
