@@ -167,11 +167,7 @@ async fn what_cannot_be_held_changes_nothing_and_says_why() {
     let Answer::Refused { what, .. } = host.ask(&late).await else { panic!("a plan of yesterday") };
     assert!(what.contains("changed meanwhile"), "{what}");
     let counterless = |rules: &str| {
-        rules
-            .lines()
-            .filter(|line| !line.contains("comment"))
-            .map(|line| without_counters(line))
-            .collect::<String>()
+        rules.lines().filter(|line| !line.contains("comment")).map(without_counters).collect::<String>()
     };
     assert_eq!(counterless(&host.rules()), counterless(&rules));
 }

@@ -145,7 +145,7 @@ async fn an_agents_shell_is_closed_in_and_its_web_server_is_reached() {
     let _ = story.stage.run(&["apply", "--yes"]).await.expect(0);
     assert!(tables().contains("fraktalia_stage"));
     // Nobody serves yet: the port is there, and refuses.
-    assert!(fetch().map(|page| page.is_empty()).unwrap_or(true));
+    assert!(fetch().map_or(true, |page| page.is_empty()));
 
     let answer = story.ask("Please serve your page.").await;
     assert!(answer.contains("made by 996"), "the shell runs as its user: {answer}");
@@ -155,7 +155,7 @@ async fn an_agents_shell_is_closed_in_and_its_web_server_is_reached() {
     let first = story.container().await;
     docker(&["rm", "--force", &first]).await.expect("removed");
     let gone = Instant::now();
-    assert!(fetch().map(|page| page.is_empty()).unwrap_or(true), "nobody is there");
+    assert!(fetch().map_or(true, |page| page.is_empty()), "nobody is there");
     assert!(gone.elapsed() < Duration::from_secs(2), "which is said at once and not after a time-out");
     let mut second = String::new();
     // OpenClaw may still be at an errand in the container that is gone; then it is asked once more.

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::{Applier, Direction, Frontier, Stop, chain};
+use crate::erase::Executor;
 use crate::event::Event;
 use crate::journal::{JournalError, Mark, Status};
 use crate::provider::StepError;
@@ -105,10 +106,10 @@ impl Applier<'_> {
     ) -> Option<&'a str> {
         let protects = |id: StepId| {
             let system = self.around.registry.get(&steps[id as usize - 1].system);
-            system.is_some_and(|system| system.protects())
+            system.is_some_and(Executor::protects)
         };
-        let later = edges.iter().filter(|edge| edge.from == id && (protects(id) || protects(edge.to)));
-        later.filter_map(|edge| stuck.get(&edge.to)).next().copied()
+        let mut later = edges.iter().filter(|edge| edge.from == id && (protects(id) || protects(edge.to)));
+        later.find_map(|edge| stuck.get(&edge.to)).copied()
     }
 
     /// Whether one step was taken back.

@@ -410,9 +410,11 @@ fn a_plain_port_is_warned_about_and_refused_on_the_internet() {
         let mut manifest = manifest.clone();
         let network = fraktalia_model::manifest::Network {
             at: fraktalia_model::Span::default(),
+            key: "garden".into(),
+            fractal: None,
             host: "mox".into(),
             bridge: "fkt-garden".into(),
-            subnet: None,
+            subnet: "10.208.0.0/27".into(),
             internet: true,
             allow: Vec::new(),
             dns: Vec::new(),

@@ -131,9 +131,24 @@ fn mood(subject: &str, changes: &[&Change]) -> Option<&'static str> {
 const REMOVED_BY_HAND: &str = "was removed by hand";
 
 /// Kinds in the order in which people think of them.
-const ORDER: [&str; 15] = [
-    "user", "token", "room", "member", "name", "tree", "file", "image", "network", "sandbox", "agent",
-    "account", "group", "binding", "forward",
+const ORDER: [&str; 17] = [
+    "user",
+    "token",
+    "room",
+    "member",
+    "name",
+    "tree",
+    "file",
+    "image",
+    "network",
+    "isolation",
+    "sandbox",
+    "agent",
+    "account",
+    "group",
+    "binding",
+    "forward",
+    "helper",
 ];
 
 fn rank(change: &Change) -> (usize, &ResourceId) {
