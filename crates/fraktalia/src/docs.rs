@@ -107,7 +107,8 @@ mod tests {
         let page = Page::Cli.text();
         for command in crate::cli::Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(page.contains(&format!("## fraktalia {}", command.get_name())), "{}", command.get_name());
-            for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+            for flag in shown.filter_map(clap::Arg::get_long) {
                 assert!(page.contains(&format!("--{flag}")), "{flag}");
             }
         }

@@ -58,9 +58,6 @@ pub struct NetworkSpec {
     pub subnet: Option<String>,
     /// Whether its containers reach the internet.
     pub internet: bool,
-    /// What the manifest wants to open besides; this version refuses it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub openings: Vec<String>,
 }
 
 /// The containers that OpenClaw makes for an agent. What is `None` is not managed.
@@ -129,14 +126,11 @@ pub fn lower(manifest: &Manifest, host: &str) -> Result<Vec<Resource<Spec>>, Not
 }
 
 fn network_of(name: &str, network: &Network) -> Resource<Spec> {
-    let openings =
-        network.allow.iter().map(|opening| format!("{}:{}", opening.address, opening.port)).collect();
     let spec = NetworkSpec {
         name: name.into(),
         bridge: network.bridge.clone(),
         subnet: Some(network.subnet.clone()),
         internet: network.internet,
-        openings,
     };
     Resource {
         id: id::network(&network.host, name),

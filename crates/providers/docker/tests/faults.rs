@@ -146,19 +146,6 @@ async fn a_host_without_docker_is_fine_as_long_as_nothing_is_asked_of_it() {
 }
 
 #[tokio::test]
-async fn what_this_version_cannot_do_yet_is_said_and_blocks() {
-    let mut world = world().await;
-    world.network().allow.push(fraktalia_model::manifest::Opening {
-        at: fraktalia_model::Span::default(),
-        address: "192.168.1.1".parse().unwrap(),
-        port: 53,
-        protocol: fraktalia_model::manifest::Protocol::Udp,
-    });
-    let plan = world.plan().await.plan;
-    assert!(plan.is_blocked() && plan.notes.iter().any(|note| note.code == "docker.isolation-not-yet"));
-}
-
-#[tokio::test]
 async fn two_sandboxes_may_share_an_image_but_not_a_tag_for_two() {
     let mut world = world().await;
     let mut twin = world.sandbox().clone();
