@@ -234,7 +234,7 @@ async fn simulated_an_apply_can_be_taken_back() {
 #[tokio::test]
 async fn simulated_a_death_at_any_journal_entry_costs_nothing() {
     contract::die_then_resume(async || World::simulated()).await;
-    contract::die_then_resume(async || changing(World::simulated()).await).await;
+    Box::pin(contract::die_then_resume(async || changing(World::simulated()).await)).await;
     contract::die_then_roll_back(async || changing(World::simulated()).await).await;
 }
 
@@ -252,7 +252,7 @@ async fn real_a_death_at_any_journal_entry_costs_nothing() {
     if Cache::for_test().is_none() {
         return;
     }
-    contract::die_then_resume(async || changing(World::real().await).await).await;
+    Box::pin(contract::die_then_resume(async || changing(World::real().await).await)).await;
     contract::die_then_roll_back(async || changing(World::real().await).await).await;
 }
 
