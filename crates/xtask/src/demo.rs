@@ -41,6 +41,14 @@ pub async fn run(cache: &Cache, keep: bool, svg: Option<&Path>) -> Result<(), Ta
         look_around(&bench);
         let _ = tokio::signal::ctrl_c().await;
     }
+    let outcome = match outcome {
+        Ok(()) if end == "Done" && !keep => take_back(&bench).await,
+        other => {
+            say::begun("taking back what was applied");
+            bench.take_back().await;
+            other
+        }
+    };
     say::begun("ending what was started");
     if let Err(error) = outcome {
         say::faint(&format!("The logs are in {}.", bench.dir().display()));
@@ -56,8 +64,13 @@ pub async fn run(cache: &Cache, keep: bool, svg: Option<&Path>) -> Result<(), Ta
 }
 
 fn install(cache: &Cache) -> Result<(), TaskError> {
-    let needed =
-        [Component::Runtime, Component::OpenClaw(Version::Entries), Component::Engine, Component::Busybox];
+    let needed = [
+        Component::Runtime,
+        Component::OpenClaw(Version::Entries),
+        Component::Engine,
+        Component::Packets,
+        Component::Busybox,
+    ];
     install::components(cache, &needed)
 }
 
@@ -110,6 +123,15 @@ async fn converse(bench: &Bench, ana: &Person, scene: &Scene) -> Result<(), Task
         say::faint(&format!("{container} is the container that OpenClaw started for this command."));
     }
     Ok(())
+}
+
+async fn take_back(bench: &Bench) -> Result<(), TaskError> {
+    say::part(7, "And back", "As if it had never been: rooms, entries, files, the network and its rules.");
+    let outcome = bench.fraktalia(&["rollback", "--yes"]).await;
+    if outcome.is_err() {
+        bench.take_back().await;
+    }
+    outcome
 }
 
 fn look_around(bench: &Bench) {

@@ -96,6 +96,25 @@ impl Bench {
         Err(TaskError::Ended { what, status: status.to_string() })
     }
 
+    /// Takes back what was applied, if anything was, without a word. Whatever happens, nothing of ours stays at the engine:
+    /// it may be somebody's own.
+    pub async fn take_back(&self) {
+        let quiet = || std::process::Stdio::null();
+        let mut rollback = self.command(&["rollback", "--yes"]);
+        let _ = rollback.stdout(quiet()).stderr(quiet()).stdin(quiet()).status().await;
+        let realm = "label=io.fraktalia.realm=demo";
+        for (list, remove) in [
+            (&["ps", "--all", "--quiet", "--filter", realm][..], &["rm", "--force", "--volumes"][..]),
+            (&["network", "ls", "--quiet", "--filter", realm], &["network", "rm"]),
+            (&["volume", "ls", "--quiet", "--filter", realm], &["volume", "rm"]),
+        ] {
+            let found = docker(list).await.unwrap_or_default();
+            for id in found.split_whitespace() {
+                let _ = docker(&[remove, &[id]].concat()).await;
+            }
+        }
+    }
+
     /// Draws the steps of a kept plan into `file`.
     pub async fn draw(&self, plan: &str, file: &Path) -> Result<(), TaskError> {
         let what = || "fraktalia graph".to_owned();

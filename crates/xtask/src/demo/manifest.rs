@@ -25,9 +25,13 @@ users:
   ana: { display_name: Ana, password: { file: secrets/ana-password } }
   ben: { display_name: Ben }
 
+networks:
+  kitchen-net: {}                   # the internet, and nothing of this machine or its neighbours
+
 sandboxes:
   kitchen:                          # each command runs in a container
     image: { tag: \"fraktalia-test/busybox:latest\" }
+    network: kitchen-net
     mode: all
     workspace_access: rw
 
