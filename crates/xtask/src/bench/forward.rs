@@ -113,22 +113,8 @@ fn build() -> Result<(PathBuf, PathBuf), TaskError> {
     ))
 }
 
-/// What the figures depend on.
+/// What the figures depend on, and what was measured.
 fn machine(rows: &[Row]) -> Vec<(String, String)> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let mut machine = vec![
-        ("processor".to_owned(), format!("{}, {cores} cores", model.trim_start_matches(['\t', ' ', ':']))),
-        ("kernel".to_owned(), read("/proc/sys/kernel/osrelease").trim().to_owned()),
-        // The clients, the server and what is between them are part of it.
-        (
-            "load at the end".to_owned(),
-            read("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(", "),
-        ),
-    ];
     let versions = rows.iter().filter_map(|row| Some((row.way.title().to_owned(), row.way.version()?)));
-    machine.extend(versions);
-    machine
+    super::machine().into_iter().chain(versions).collect()
 }
