@@ -62,15 +62,9 @@ fn missing(tag: &str) -> Delta {
 fn network(want: &NetworkSpec, have: &NetworkState, last: Option<&NetworkSpec>) -> Delta {
     let driver = compare("driver", "bridge", have.driver.as_str(), Some("bridge"), |text| Some(text.into()));
     let bridge = optional("bridge", Some(&want.bridge), have.bridge.as_ref(), last.map(|last| &last.bridge));
-    let subnet = want.subnet.as_ref().filter(|subnet| have.subnets != [(*subnet).clone()]).map(|subnet| {
-        let found = (!have.subnets.is_empty()).then(|| have.subnets.join(", "));
-        let before = last.and_then(|last| last.subnet.clone());
-        FieldChange {
-            field: "subnet".into(),
-            cause: cause(&Some(subnet.clone()), &found, before.map(Some).as_ref()),
-            from: found,
-            to: Some(subnet.clone()),
-        }
+    let found = have.subnets.join(", ");
+    let subnet = compare("subnet", &want.subnet, &found, last.map(|last| &last.subnet), |text| {
+        (!text.is_empty()).then(|| text.clone())
     });
     let internet =
         compare("internet", &want.internet, &!have.internal, last.map(|last| &last.internet), |on| {

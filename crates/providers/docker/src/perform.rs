@@ -153,17 +153,15 @@ async fn clear(
 }
 
 fn request(network: &NetworkSpec, labels: Labels) -> NetworkCreateRequest {
-    let ipam = network.subnet.as_ref().map(|subnet| Ipam {
-        config: Some(vec![IpamConfig { subnet: Some(subnet.clone()), ..IpamConfig::default() }]),
-        ..Ipam::default()
-    });
+    let subnet = IpamConfig { subnet: Some(network.subnet.clone()), ..IpamConfig::default() };
+    let ipam = Ipam { config: Some(vec![subnet]), ..Ipam::default() };
     NetworkCreateRequest {
         name: network.name.clone(),
         driver: Some("bridge".into()),
         internal: Some(!network.internet),
         options: Some(HashMap::from([(BRIDGE_NAME.into(), network.bridge.clone())])),
         labels: Some(labels),
-        ipam,
+        ipam: Some(ipam),
         ..NetworkCreateRequest::default()
     }
 }

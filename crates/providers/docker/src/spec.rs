@@ -54,8 +54,8 @@ pub struct NetworkSpec {
     pub name: String,
     /// Name of its bridge interface.
     pub bridge: String,
-    /// IPv4 subnet; the engine chooses one when absent.
-    pub subnet: Option<String>,
+    /// IPv4 subnet.
+    pub subnet: String,
     /// Whether its containers reach the internet.
     pub internet: bool,
 }
@@ -129,7 +129,7 @@ fn network_of(name: &str, network: &Network) -> Resource<Spec> {
     let spec = NetworkSpec {
         name: name.into(),
         bridge: network.bridge.clone(),
-        subnet: Some(network.subnet.clone()),
+        subnet: network.subnet.clone(),
         internet: network.internet,
     };
     Resource {

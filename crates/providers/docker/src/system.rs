@@ -153,11 +153,10 @@ impl System for DockerHost {
                 },
             },
             Spec::Network(network) => {
-                let subnet = network.subnet.as_ref().map(|subnet| format!(", {subnet}")).unwrap_or_default();
                 let reach = if network.internet { "internet" } else { "no internet" };
                 Described {
                     title: network.name.clone(),
-                    summary: format!("{}{subnet}, {reach}", network.bridge),
+                    summary: format!("{}, {}, {reach}", network.bridge, network.subnet),
                 }
             }
             Spec::Sandbox(sandbox) => {
