@@ -1,10 +1,11 @@
 //! Which systems a manifest is about. The one place that knows all providers.
 
+use fraktalia_docker::helper::NoHelper;
 use fraktalia_docker::{DockerHost, HelperBuild};
-use fraktalia_engine::Registry;
 use fraktalia_engine::journal::{Fault, FaultAt};
+use fraktalia_engine::{Executor, Registry};
 use fraktalia_matrix::Matrix;
-use fraktalia_model::Manifest;
+use fraktalia_model::{Manifest, Notes};
 use fraktalia_openclaw::OpenClaw;
 use fraktalia_plane_provider::Plane;
 use fraktalia_workspace::Workspaces;
@@ -14,7 +15,21 @@ use crate::link;
 
 /// One provider for each system of the manifest.
 pub fn registry(manifest: &Manifest) -> Registry {
-    let engines = DockerHost::all(manifest, HelperBuild::of_this_program);
+    with_helper(manifest, HelperBuild::of_this_program)
+}
+
+/// What the systems have to say of a manifest, without asking any of them.
+pub fn findings(manifest: &Manifest) -> Notes {
+    let registry = with_helper(manifest, HelperBuild::unread);
+    let of = |system: &dyn Executor| match system.lower(manifest) {
+        Ok(desired) => system.lint(&desired),
+        Err(notes) => notes,
+    };
+    registry.iter().flat_map(|system| of(&**system)).collect()
+}
+
+fn with_helper(manifest: &Manifest, helper: impl Fn() -> Result<HelperBuild, NoHelper>) -> Registry {
+    let engines = DockerHost::all(manifest, helper);
     let planes: Vec<Plane> =
         engines.iter().map(|docker| Plane::new(docker.host(), link::to_helper(manifest, docker))).collect();
     Registry::new()

@@ -1,15 +1,15 @@
 //! `check`: the manifest alone.
 
-use fraktalia_model::Severity;
+use fraktalia_model::{Note, Severity};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::cli::{CheckArgs, Format};
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::out;
 use crate::render::json::{FORMAT, NoteDocument, notes};
 use crate::render::{Line, Tone, note};
+use crate::{out, registry};
 
 #[derive(Serialize)]
 struct Checked<'a> {
@@ -20,8 +20,12 @@ struct Checked<'a> {
 
 /// Reads the manifest and says what is wrong with it.
 pub fn run(app: &App, args: &CheckArgs) -> Result<Exit, Failure> {
-    let loaded = fraktalia_engine::load::load(app.path());
-    let valid = loaded.manifest.is_some();
+    let mut loaded = fraktalia_engine::load::load(app.path());
+    if let Some(manifest) = &loaded.manifest {
+        let findings = registry::findings(manifest);
+        loaded.notes.extend(findings.into_iter().map(of_the_manifest));
+    }
+    let valid = loaded.manifest.is_some() && loaded.notes.iter().all(|note| note.severity != Severity::Error);
     match args.format {
         Format::Json => {
             out::json(&Checked { format: FORMAT, valid, notes: notes(&loaded.notes) })?;
@@ -31,7 +35,7 @@ pub fn run(app: &App, args: &CheckArgs) -> Result<Exit, Failure> {
             note::write_all(&loaded.notes, &loaded.sources, &app.out, &mut page);
             let path = app.path().display().to_string();
             match &loaded.manifest {
-                Some(manifest) => Line::new()
+                Some(manifest) if valid => Line::new()
                     .text(Tone::Add, "ok  ")
                     .plain(&path)
                     .text(
@@ -45,7 +49,7 @@ pub fn run(app: &App, args: &CheckArgs) -> Result<Exit, Failure> {
                         ),
                     )
                     .write(&app.out, &mut page),
-                None => {
+                _ => {
                     let errors = loaded.notes.iter().filter(|note| note.severity == Severity::Error).count();
                     page.push('\n');
                     Line::new()
@@ -58,4 +62,9 @@ pub fn run(app: &App, args: &CheckArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(if valid { Exit::OK } else { Exit::MANIFEST })
+}
+
+/// What this machine lacks is no fault of the manifest, which may be applied from another one.
+fn of_the_manifest(note: Note) -> Note {
+    if note.code == "docker.no-helper" { Note { severity: Severity::Warning, ..note } } else { note }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fraktalia_model::manifest::WorkspaceAccess;
 use fraktalia_model::{ImageId, Note, Value};
-use fraktalia_plan::diff::{cause, compare, optional};
+use fraktalia_plan::diff::{compare, optional};
 use fraktalia_plan::{Cause, Delta, FieldChange};
 
 use crate::helper;

@@ -113,16 +113,22 @@ impl HelperBuild {
         Self::of(program)
     }
 
+    /// Whether there could be one, without reading what it would be made of: enough to say what is wrong with a wish, and
+    /// for nothing else.
+    ///
+    /// # Errors
+    /// When `nft` is not there.
+    pub fn unread() -> Result<Self, NoHelper> {
+        Ok(Self { program: PathBuf::new(), nft: find_nft()?.into(), version: String::new() })
+    }
+
     /// Of `program`. Reads it and `nft` once in a process, as long as they stay what they are.
     ///
     /// # Errors
     /// When one of them is not there or cannot be read.
     pub fn of(program: impl Into<PathBuf>) -> Result<Self, NoHelper> {
         let program = program.into();
-        let nft = NFT.iter().map(Path::new).find(|path| path.is_file()).ok_or_else(|| NoHelper {
-            what: "the program `nft` is not installed here, and a helper is made with it".into(),
-            hint: "install it (Debian: `apt install nftables`), or set the host's `helper: service`".into(),
-        })?;
+        let nft = find_nft()?;
         let mut hash = Sha256::new();
         hash.update(RECIPE);
         for path in [&*program, nft] {
@@ -148,6 +154,13 @@ impl HelperBuild {
     pub fn nft(&self) -> &Path {
         &self.nft
     }
+}
+
+fn find_nft() -> Result<&'static Path, NoHelper> {
+    NFT.iter().map(Path::new).find(|path| path.is_file()).ok_or_else(|| NoHelper {
+        what: "the program `nft` is not installed here, and a helper is made with it".into(),
+        hint: "install it (Debian: `apt install nftables`), or set the host's `helper: service`".into(),
+    })
 }
 
 /// A file at a moment: while these stay, its content is taken to stay.
