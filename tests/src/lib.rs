@@ -89,6 +89,14 @@ impl Stage {
     /// # Panics
     /// When a system does not start.
     pub async fn set(with: With) -> Option<Self> {
+        Self::set_in(with, &[]).await
+    }
+
+    /// The same, with more in the gateway's environment.
+    ///
+    /// # Panics
+    /// When a system does not start.
+    pub async fn set_in(with: With, environment: &[(String, String)]) -> Option<Self> {
         let cache = Cache::for_test()?;
         let dir = tempfile::tempdir().expect("a temporary folder");
         let options = SynapseOptions { server_name: SERVER.to_owned(), ..SynapseOptions::default() };
@@ -102,12 +110,12 @@ impl Stage {
         stage.write("secrets/password", PASSWORD);
         match with {
             With::FileOnly => stage.write("gateway/openclaw.json", FILE_ONLY),
-            With::Gateway => stage.start_gateway(&cache).await,
+            With::Gateway => stage.start_gateway(&cache, environment).await,
         }
         Some(stage)
     }
 
-    async fn start_gateway(&mut self, cache: &Cache) {
+    async fn start_gateway(&mut self, cache: &Cache, environment: &[(String, String)]) {
         let model = ModelStandIn::start().await.expect("the model");
         let base = BaseConfig {
             model_base_url: model.base_url().to_owned(),
@@ -115,7 +123,8 @@ impl Stage {
             bot: self.bot.clone(),
             catch_all: "felix".to_owned(),
         };
-        let gateway = Gateway::start(cache, &self.path("gateway"), &base).await.expect("the gateway");
+        let gateway = Gateway::start_in(cache, &self.path("gateway"), &base, environment).await;
+        let gateway = gateway.expect("the gateway");
         self.write("secrets/gateway", gateway.token());
         self.gateway = Some(gateway);
         self.model = Some(model);

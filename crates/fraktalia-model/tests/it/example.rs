@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 pub const EXAMPLE: &str = include_str!("../../../../fraktalia.yaml.example");
 const SINGLE_HOST: &str = include_str!("../../../../examples/single-host/fraktalia.yaml");
+const TWO_HOSTS: &str = include_str!("../../../../examples/two-host/fraktalia.yaml");
 const PERSONA: &str = include_str!("../../../../examples/personas/gardener.md");
 
 /// The files that the example refers to.
@@ -19,11 +20,12 @@ pub fn beside(example: &str) -> MemoryFiles {
         .with("pictures/lounge.png", [0x89, b'P', b'N', b'G'])
         .with("examples/personas/gardener.md", PERSONA)
         .with("personas/gardener.md", PERSONA)
+        .with("personas/librarian.md", PERSONA)
 }
 
 #[test]
-fn the_example_and_the_simple_one_pass_the_check() {
-    for text in [EXAMPLE, SINGLE_HOST] {
+fn the_examples_pass_the_check() {
+    for text in [EXAMPLE, SINGLE_HOST, TWO_HOSTS] {
         let loaded = manifest::load(Path::new("fraktalia.yaml"), &beside(text));
         assert_eq!(loaded.notes, []);
         assert!(loaded.manifest.is_some());

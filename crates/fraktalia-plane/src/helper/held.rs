@@ -18,6 +18,8 @@ use crate::protocol::{Answer, Carried, View, fingerprint};
 
 /// More than this is asked of no helper.
 const MOST: usize = 4096;
+/// How often it is asked anew whether the kernel can carry.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// All that a helper holds.
 #[derive(Debug)]
@@ -159,7 +161,7 @@ impl Holder {
             ));
         }
         let addresses = addresses(&config, &held.seen);
-        let dnat = by_kernel(&config, &addresses);
+        let dnat = by_kernel(&config, &addresses).await;
         self.guard(held, &config, dnat).await?;
         {
             let forwarder = self.forwarder.lock().await;
@@ -199,7 +201,7 @@ impl Holder {
             let mut held = self.held.lock().await;
             held.seen = now;
             let addresses = addresses(&held.config, &held.seen);
-            let dnat = by_kernel(&held.config, &addresses);
+            let dnat = by_kernel(&held.config, &addresses).await;
             // User space follows first: it carries on while the kernel does not know yet.
             self.addresses.send_replace(Arc::new(addresses));
             if dnat != held.by_kernel {
@@ -208,7 +210,8 @@ impl Holder {
                 held.trouble = outcome.err().map(|refusal| refusal.what);
             }
             drop(held);
-            if seen.changed().await.is_err() {
+            // Others may change their rules at any time.
+            if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, seen.changed()).await {
                 return;
             }
         }
@@ -248,8 +251,29 @@ fn addresses(config: &Config, seen: &Seen) -> BTreeMap<String, IpAddr> {
     seen.containers.iter().filter_map(|(agent, networks)| Some((agent.clone(), of(networks)?))).collect()
 }
 
-/// What the kernel can carry: from an address of this host that is not on its loopback into a network that is held.
-fn by_kernel(config: &Config, addresses: &BTreeMap<String, IpAddr>) -> Vec<Dnat> {
+/// What the kernel carries: what it can lead into a container and nobody else drops on the way. What it does not carry,
+/// user space does.
+async fn by_kernel(config: &Config, addresses: &BTreeMap<String, IpAddr>) -> Vec<Dnat> {
+    let mut dnat = led_by_kernel(config, addresses);
+    if dnat.is_empty() {
+        return dnat;
+    }
+    let passage = match Nft::find() {
+        Ok(nft) => nft.passage().await,
+        Err(error) => Err(error),
+    };
+    match passage {
+        Ok(passage) => dnat.retain(|dnat| passage.is_open(&dnat.bridge)),
+        Err(error) => {
+            tracing::warn!(%error, "nobody knows what others drop, so user space carries the forwards");
+            dnat.clear();
+        }
+    }
+    dnat
+}
+
+/// What can be led: from an address of this host that is not on its loopback into a network that is held.
+fn led_by_kernel(config: &Config, addresses: &BTreeMap<String, IpAddr>) -> Vec<Dnat> {
     // Without a network there is no table, and perhaps no right to have one.
     let carry = |(listen, forward): (&Listen, &crate::config::Forward)| {
         let IpAddr::V4(address) = *addresses.get(&forward.agent)? else { return None };

@@ -109,7 +109,7 @@ fn words(items: &[Value], name: &str) -> Option<String> {
     whole.then(|| words.concat())
 }
 
-fn items(json: &[u8]) -> Result<Vec<Value>, BadListing> {
+pub(super) fn items(json: &[u8]) -> Result<Vec<Value>, BadListing> {
     let mut listing: Value = serde_json::from_slice(json).map_err(|error| BadListing(error.to_string()))?;
     match listing.get_mut("nftables").map(Value::take) {
         Some(Value::Array(items)) => Ok(items),

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use super::listing::{self, BadListing, Loaded};
+use super::passage::Passage;
 use super::rules::{Ruleset, Table};
 use super::text::{self, BRIDGES};
 
@@ -72,6 +73,11 @@ pub enum NftError {
     Listing(#[from] BadListing),
 }
 
+/// Where the kernel names the tables of the old iptables, which nft does not see.
+const LEGACY: &str = "/proc/thread-self/net/ip_tables_names";
+/// One that may not be read may say anything.
+const ANY: &str = "filter";
+
 /// Where the loader looks for libraries besides the usual places.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
 
@@ -121,6 +127,17 @@ impl Nft {
             }
         }
         Ok(bridges)
+    }
+
+    /// What the tables of others do with connections that ours lets through.
+    pub async fn passage(&self) -> Result<Passage, NftError> {
+        let legacy = match std::fs::read_to_string(LEGACY) {
+            Ok(names) => names,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(_) => ANY.to_owned(),
+        };
+        let listing = self.run("list the rules of others", &["-j", "list", "ruleset"], "").await?;
+        Ok(Passage::read(&listing, &legacy)?)
     }
 
     /// Removes the table, and nothing else. It is no error if it is gone already.

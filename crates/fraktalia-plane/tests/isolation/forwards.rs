@@ -6,7 +6,7 @@ use super::echo::{assert_cut, assert_ended, dial, exchange, listen, serve, talk}
 use super::ns;
 use super::world::{World, forward, opening, rules};
 use fraktalia_plane::config::Protocol;
-use fraktalia_plane::isolation::Rules;
+use fraktalia_plane::isolation::{Nft, Rules};
 
 fn with_forwards() -> Rules {
     let forwards = vec![forward("0.0.0.0:9000", 80), forward("192.168.50.1:9001", 81)];
@@ -170,4 +170,51 @@ fn no_opening_leads_from_one_sandbox_into_another() {
     assert!(exchange(&world.alpha, "172.30.78.2:80").is_err(), "not by its address");
     assert!(exchange(&world.alpha, "192.168.50.1:8081").is_err(), "not by its published port");
     exchange(&world.alpha, "192.168.50.1:9000").expect("the host itself, not what it forwards");
+}
+
+/// What others may have told iptables, after what stands before it, and whether a forward gets through.
+const OTHERS: [(&str, &[&str], bool); 9] = [
+    ("an engine has made its chains", &["-N", "DOCKER-USER"], true),
+    ("and asks the one of the administrator first", &["-A", "FORWARD", "-j", "DOCKER-USER"], true),
+    (
+        "and accepts what a container sends",
+        &["-A", "FORWARD", "-i", "fkt-alpha", "!", "-o", "fkt-alpha", "-j", "ACCEPT"],
+        true,
+    ),
+    ("another bridge is none of ours", &["-A", "FORWARD", "!", "-i", "br0", "-o", "br0", "-j", "DROP"], true),
+    ("it switched forwarding on", &["-P", "FORWARD", "DROP"], false),
+    ("the administrator lets it through", &["-I", "DOCKER-USER", "-o", "fkt-+", "-j", "ACCEPT"], true),
+    (
+        "a newer engine drops by a rule, behind that",
+        &["-A", "FORWARD", "!", "-i", "fkt-alpha", "-o", "fkt-alpha", "-j", "DROP"],
+        true,
+    ),
+    ("without the administrator's word", &["-F", "DOCKER-USER"], false),
+    ("and with another one", &["-I", "DOCKER-USER", "-o", "fkt-beta", "-j", "ACCEPT"], false),
+];
+
+#[test]
+fn it_is_known_beforehand_whether_the_rules_of_others_let_a_forward_through() {
+    if !ns::wanted() {
+        return;
+    }
+    let world = world();
+    let judge = |what: &str, open: bool| {
+        let passage = world.host.block_on(async || Nft::find().expect("nft").passage().await.expect("read"));
+        let arrives = exchange(&world.outside, "192.168.50.1:9000").is_ok();
+        assert_eq!((passage.is_open("fkt-alpha"), arrives), (open, open), "{what}: {passage:?}");
+    };
+    judge("nobody else", true);
+    for (what, arguments, open) in OTHERS {
+        world.host.command("iptables", arguments);
+        judge(what, open);
+    }
+    world.host.command("iptables", &["-F"]);
+    judge("the policy alone", false);
+    world.host.command("iptables", &["-P", "FORWARD", "ACCEPT"]);
+    judge("nobody any more", true);
+    world.host.nft("table inet firewall { chain c { type filter hook forward priority 5; policy drop; }; }");
+    judge("a firewall of somebody else", false);
+    world.host.command("iptables", &["-I", "DOCKER-USER", "-o", "fkt-+", "-j", "ACCEPT"]);
+    judge("which does not ask Docker's chains", false);
 }

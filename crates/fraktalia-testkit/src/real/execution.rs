@@ -253,13 +253,15 @@ impl Execution {
     }
 }
 
-/// The first process of a host: it makes its mounts its own, says so, and collects what others leave behind.
+/// The first process of a host: it makes its mounts its own, says so, and collects what others leave behind. Packets are
+/// not forwarded yet, as on any fresh machine; an engine that has to switch that on lets its filter drop by policy.
 const HOLD: &str = r"
     set -e
     mount --make-rprivate /
     mount -t tmpfs tmpfs /run
     [ -L /var/run ] || mount --bind /run /var/run
     ip link set lo up
+    echo 0 > /proc/sys/net/ipv4/ip_forward
     echo ready
     while :; do sleep 3600 & wait; done
 ";

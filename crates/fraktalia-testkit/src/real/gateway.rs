@@ -114,20 +114,36 @@ pub struct Gateway {
     openclaw: OpenClaw,
     port: u16,
     token: String,
+    environment: Vec<(String, String)>,
     process: Option<Process>,
 }
 
 impl Gateway {
     /// Writes a base configuration into `dir` and starts a gateway on it.
     pub async fn start(cache: &Cache, dir: &Path, base: &BaseConfig) -> Result<Self> {
+        Self::start_in(cache, dir, base, &[]).await
+    }
+
+    /// The same with more in its environment: where its Docker engine is, for instance.
+    pub async fn start_in(
+        cache: &Cache,
+        dir: &Path,
+        base: &BaseConfig,
+        environment: &[(String, String)],
+    ) -> Result<Self> {
         create_dir(&dir.join("workspaces").join(&base.catch_all))?;
-        let mut gateway = Self::prepare(cache, dir, base)?;
+        let prepare = || -> Result<Self> {
+            let mut gateway = Self::prepare(cache, dir, base)?;
+            gateway.environment = environment.to_vec();
+            Ok(gateway)
+        };
+        let mut gateway = prepare()?;
         for _ in 1..TRIES {
             match gateway.restart().await {
                 Err(RealError::Died { tail, .. })
                     if tail.contains("EADDRINUSE") || tail.contains("in use") =>
                 {
-                    gateway = Self::prepare(cache, dir, base)?;
+                    gateway = prepare()?;
                 }
                 other => return other.map(|()| gateway),
             }
@@ -141,7 +157,7 @@ impl Gateway {
         let (port, token) = (free_port()?, random_hex()?);
         let (path, text) = (openclaw.config_path(), base.to_json5(openclaw.home(), port, &token));
         write_private(&path, &text)?;
-        Ok(Self { openclaw, port, token, process: None })
+        Ok(Self { openclaw, port, token, environment: Vec::new(), process: None })
     }
 
     /// Stops it if it runs, and starts it again on the same folder and port.
@@ -149,6 +165,7 @@ impl Gateway {
         self.stop().await?;
         let mut command = self.openclaw.command();
         command.args(["gateway", "run", "--port", &self.port.to_string()]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = self.openclaw.home().join("output.log");
         let mut process = Process::spawn("the OpenClaw gateway", command, &log)?;
         let client = reqwest::Client::new();
