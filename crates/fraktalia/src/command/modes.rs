@@ -3,7 +3,7 @@
 mod watch;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fraktalia_model::Manifest;
 use fraktalia_model::manifest::Fractal;
@@ -48,6 +48,7 @@ pub async fn run(app: &App, args: &ModesArgs) -> Result<Exit, Failure> {
     for workspace in &mut workspaces {
         all.add(app, workspace, &mut page);
     }
+    out::talk(&all.complaints);
     closing(app, &all, &mut page);
     out::data(&page)?;
     Ok(if all.failed { Exit::OBSERVE } else { Exit::OK })
@@ -110,17 +111,18 @@ struct Sum {
     widened: usize,
     private: usize,
     failed: bool,
+    complaints: String,
 }
 
 impl Sum {
-    /// One round in one workspace. What is to be said goes to `page`, and what went wrong to stderr.
+    /// One round in one workspace. What is to be said goes to `page`.
     fn add(&mut self, app: &App, workspace: &mut Workspace, page: &mut String) {
         match workspace.widener.round(&workspace.path) {
             Ok(Some(round)) => {
                 self.widened += round.widened.len();
                 self.private += round.private;
                 self.failed |= !round.failed.is_empty();
-                said(app, workspace, &round, page);
+                self.say(app, workspace, &round, page);
             }
             Ok(None) if app.out.detail == Detail::Full => {
                 let text = format!("no workspace yet: {}", workspace.path.display());
@@ -129,40 +131,45 @@ impl Sum {
             Ok(None) => {}
             Err(error) => {
                 self.failed = true;
-                complain(app, &error.to_string(), error.hint());
+                self.complaints.push_str(&complaint(app, &error.to_string(), error.hint()));
             }
         }
     }
-}
 
-fn said(app: &App, workspace: &Workspace, round: &Round, page: &mut String) {
-    if app.out.detail == Detail::Full {
-        for path in &round.widened {
-            let full = workspace.path.join(path.as_str());
-            Line::new().text(Tone::Change, "0664  ").plain(&full.display().to_string()).write(&app.out, page);
+    fn say(&mut self, app: &App, workspace: &Workspace, round: &Round, page: &mut String) {
+        if app.out.detail == Detail::Full {
+            for path in &round.widened {
+                let full = workspace.path.join(path.as_str());
+                Line::new()
+                    .text(Tone::Change, "0664  ")
+                    .plain(&full.display().to_string())
+                    .write(&app.out, page);
+            }
+        }
+        // Each of thousands would say the same.
+        if let Some(first) = round.failed.first() {
+            let more = match round.failed.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more in this workspace)"),
+            };
+            let text = complaint(app, &format!("{first}{more}"), first.hint());
+            self.complaints.push_str(&text);
+        }
+        if round.cut_short {
+            let text = format!("{} holds more than one round takes", workspace.path.display());
+            let hint = format!("look at what `{}` makes there", workspace.fractal);
+            self.complaints.push_str(&complaint(app, &text, Some(hint)));
         }
     }
-    // Each of thousands would say the same.
-    if let Some(first) = round.failed.first() {
-        let more = match round.failed.len() - 1 {
-            0 => String::new(),
-            more => format!(" (and {more} more in this workspace)"),
-        };
-        complain(app, &format!("{first}{more}"), first.hint());
-    }
-    if round.cut_short {
-        let text = format!("{} holds more than one round takes", workspace.path.display());
-        complain(app, &text, Some(format!("look at what `{}` makes there", workspace.fractal)));
-    }
 }
 
-fn complain(app: &App, text: &str, hint: Option<String>) {
+fn complaint(app: &App, text: &str, hint: Option<String>) -> String {
     let mut page = String::new();
     Line::new().text(Tone::Warn, "warning: ").hang().plain(text).write(&app.err, &mut page);
     if let Some(hint) = hint {
         note::hint(&hint, &app.err, &mut page);
     }
-    out::talk(&page);
+    page
 }
 
 fn closing(app: &App, all: &Sum, page: &mut String) {
@@ -174,11 +181,4 @@ fn closing(app: &App, all: &Sum, page: &mut String) {
         text = format!("{text}; {} left alone", number(all.private, "private file"));
     }
     Line::new().plain(&format!("{text}.")).write(&app.out, page);
-}
-
-/// Where a workspace is looked for by name, when its events are wanted.
-impl AsRef<Path> for Workspace {
-    fn as_ref(&self) -> &Path {
-        &self.path
-    }
 }

@@ -1,7 +1,8 @@
 //! Stays, and looks again. An event says only that there may be something to do: it is never believed, and one that is
 //! lost costs a minute at most. Over sshfs none come at all.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::{Sum, Workspace, closing, complain};
+use super::{Sum, Workspace, closing, complaint};
 use crate::app::App;
 use crate::error::Failure;
 use crate::exit::Exit;
@@ -34,7 +35,7 @@ pub async fn run(app: &App, mut workspaces: Vec<Workspace>) -> Result<Exit, Fail
     let wake = Arc::new(Notify::new());
     let mut watcher = Watcher::new(&wake);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let mut failing = false;
+    let mut last = Sum::default();
     loop {
         for workspace in &workspaces {
             watcher.follow(app, &workspace.path);
@@ -42,7 +43,10 @@ pub async fn run(app: &App, mut workspaces: Vec<Workspace>) -> Result<Exit, Fail
         let began = Instant::now();
         let (sum, page) = tokio::task::block_in_place(|| round(app, &mut workspaces));
         // A service that repeats the same complaint every minute is one that nobody reads.
-        failing = sum.failed || failing && sum.widened == 0;
+        if sum.complaints != last.complaints {
+            out::talk(&sum.complaints);
+        }
+        last = sum;
         if out::data(&page)? == out::Reader::Gone {
             return Ok(Exit::OK);
         }
@@ -58,7 +62,7 @@ pub async fn run(app: &App, mut workspaces: Vec<Workspace>) -> Result<Exit, Fail
         }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    Ok(if failing { Exit::OBSERVE } else { Exit::OK })
+    Ok(if last.failed { Exit::OBSERVE } else { Exit::OK })
 }
 
 fn round(app: &App, workspaces: &mut [Workspace]) -> (Sum, String) {
@@ -76,7 +80,8 @@ fn round(app: &App, workspaces: &mut [Workspace]) -> (Sum, String) {
 struct Watcher {
     inner: Option<RecommendedWatcher>,
     why_not: Option<String>,
-    followed: Vec<std::path::PathBuf>,
+    /// Path, device and inode.
+    followed: Vec<(PathBuf, (u64, u64))>,
 }
 
 impl Watcher {
@@ -102,15 +107,14 @@ impl Watcher {
             slow(app, &why);
         }
         let Some(inner) = &mut self.inner else { return };
-        if !path.is_dir() {
-            // It may come back, as another directory.
-            self.followed.retain(|followed| followed != path);
+        let Ok(found) = std::fs::symlink_metadata(path) else { return };
+        let now = (found.dev(), found.ino());
+        if !found.is_dir() || self.followed.iter().any(|(old, seen)| old == path && *seen == now) {
             return;
         }
-        if self.followed.iter().any(|followed| followed == path) {
-            return;
-        }
-        self.followed.push(path.into());
+        // What was there before may be another directory.
+        self.followed.retain(|(old, _)| old != path);
+        self.followed.push((path.into(), now));
         if let Err(error) = inner.watch(path, RecursiveMode::Recursive) {
             slow(app, &format!("{}: {error}", path.display()));
         }
@@ -120,7 +124,7 @@ impl Watcher {
 fn slow(app: &App, why: &str) {
     let hint =
         "it is looked at once a minute all the same; `fs.inotify.max_user_watches` may be too low".into();
-    complain(app, &format!("changes are not seen at once: {why}"), Some(hint));
+    out::talk(&complaint(app, &format!("changes are not seen at once: {why}"), Some(hint)));
 }
 
 /// Whether there may be a new file of 0600 now. Our own reading makes events too, and must not wake us.
