@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 pub enum Reply {
     /// Plain text.
     Text(String),
-    /// A call of the tool `exec`.
-    Exec {
-        /// The shell command.
-        command: String,
+    /// A call of a tool.
+    Tool {
+        /// Its name.
+        name: String,
+        /// What it is called with.
+        arguments: Value,
     },
 }
 
@@ -30,8 +32,8 @@ pub fn respond(reply: &Reply, request: &Value) -> Response {
 fn whole(reply: &Reply, model: &Value) -> Value {
     let (message, reason) = match reply {
         Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
-        Reply::Exec { command } => {
-            let call = exec_call(command);
+        Reply::Tool { name, arguments } => {
+            let call = tool_call(name, arguments);
             (json!({ "role": "assistant", "content": null, "tool_calls": [call] }), "tool_calls")
         }
     };
@@ -44,8 +46,8 @@ fn whole(reply: &Reply, model: &Value) -> Value {
 fn events(reply: &Reply, model: &Value) -> String {
     let (delta, reason) = match reply {
         Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
-        Reply::Exec { command } => {
-            let mut call = exec_call(command);
+        Reply::Tool { name, arguments } => {
+            let mut call = tool_call(name, arguments);
             call["index"] = json!(0);
             (json!({ "role": "assistant", "tool_calls": [call] }), "tool_calls")
         }
@@ -68,9 +70,10 @@ fn events(reply: &Reply, model: &Value) -> String {
     .concat()
 }
 
-fn exec_call(command: &str) -> Value {
-    let arguments = json!({ "command": command }).to_string();
-    json!({ "id": "call_standin", "type": "function", "function": { "name": "exec", "arguments": arguments } })
+/// The arguments travel as a text of JSON.
+fn tool_call(name: &str, arguments: &Value) -> Value {
+    let arguments = arguments.to_string();
+    json!({ "id": "call_standin", "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
 fn usage() -> Value {
