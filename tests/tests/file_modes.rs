@@ -12,6 +12,8 @@ use fraktalia_tests::{PASSWORD, Stage, With};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_mins(3);
+/// What a shell makes: a file as any command does, and one by way of mktemp.
+const SHELL: &str = "echo x > shell.md; f=$(mktemp draft.XXXXXX); mv $f draft.md; ls -l";
 
 const WISHES: &str = r#"users:
   ana: { display_name: Ana, password: { file: secrets/password } }
@@ -43,7 +45,7 @@ async fn image(stage: &Stage, tag: &str, shims: bool) {
         cp "$python" "$0/root/usr/bin/python3"
         tar -C "/usr/lib/$version" --exclude=test --exclude=__pycache__ --exclude=sitecustomize.py -cf - . \
             | tar -C "$0/root/usr/lib/$version" -xf -
-        { ldd "$python"; ldd "/usr/lib/$version"/lib-dynload/*.so; } | grep -o '/[^ ]*\.so[^ ]*' | sort -u \
+        { ldd "$python"; ldd "/usr/lib/$version"/lib-dynload/*.so; } | grep -v ':$' | grep -o '/[^ ]*\.so[^ ]*' | sort -u \
             | while read -r library; do cp -L --parents "$library" "$0/root"; done
         printf 'root:x:0:0::/root:/bin/sh\nagent:x:996:1100::/workspace:/bin/sh\n' > "$0/root/etc/passwd"
         if [ -n "$1" ]; then
@@ -82,18 +84,19 @@ async fn what_the_write_tool_makes_is_readable_with_the_shims_and_after_modes_wi
     image(&stage, "shimmed", true).await;
     stage.manifest(WISHES);
     let model = stage.model.as_ref().expect("a model");
-    for (trigger, path) in [("a note", "memory/note.md"), ("a key", ".ssh/id_test"), ("the plan", "plan.md")]
-    {
-        model.call_tool_on(trigger, "write", json!({ "path": path, "content": "written by the tool\n" }));
-    }
-    model
-        .run_command_on("a shell file", "echo x > shell.md; f=$(mktemp draft.XXXXXX); mv $f draft.md; ls -l");
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     let ana = Person::log_in(&stage.synapse.base_url(), "ana", PASSWORD).await.expect("Ana's account works");
     for fractal in ["careful", "careless"] {
         let room = stage.room(fractal).await.expect("the room exists");
-        for question in ["Write a note.", "Write a key.", "Write the plan.", "Write a shell file."] {
-            let answer = ana.ask(&room, stage.bot.user_id(), question, LIMIT).await.expect("an answer");
+        for path in ["memory/note.md", ".ssh/id_test", "plan.md", SHELL] {
+            match path {
+                SHELL => model.run_command_on("Write", SHELL),
+                path => {
+                    model.call_tool_on("Write", "write", json!({ "path": path, "content": "by the tool\n" }))
+                }
+            }
+            let answer =
+                ana.ask(&room, stage.bot.user_id(), "Write, please.", LIMIT).await.expect("an answer");
             eprintln!("{fractal}: {}", answer.body);
         }
     }

@@ -72,7 +72,8 @@ impl ModelStandIn {
         self.call_tool_on(trigger, "exec", json!({ "command": command }));
     }
 
-    /// The same with any tool of the gateway, as `write` with `path` and `content`.
+    /// The same with any tool of the gateway, as `write` with `path` and `content`. Where several triggers are met, the
+    /// last rule holds: what was said before stands in a message, too.
     pub fn call_tool_on(&self, trigger: &str, tool: &str, arguments: Value) {
         let rule = ToolRule { trigger: trigger.to_owned(), tool: tool.to_owned(), arguments };
         lock(&self.shared).rules.push(rule);
@@ -103,7 +104,7 @@ async fn complete(State(shared): State<Arc<Mutex<Shared>>>, Json(request): Json<
 
 fn reply_to(asked: &Asked, rules: &[ToolRule]) -> Reply {
     let introduction = introduction(asked);
-    let rule = rules.iter().find(|rule| asked.text.contains(&rule.trigger));
+    let rule = rules.iter().rev().find(|rule| asked.text.contains(&rule.trigger));
     match (rule, &asked.tool_result) {
         (Some(rule), Some(result)) => {
             let what = rule.arguments["command"].as_str().unwrap_or(&rule.tool);
