@@ -22,18 +22,20 @@ pub enum Reply {
 /// Answers in the form that the request asks for.
 pub fn respond(reply: &Reply, request: &Value) -> Response {
     let model = &request["model"];
+    // A gateway takes a call with an id that it knows for one that it has made already.
+    let call = format!("call_{}", request["messages"].as_array().map_or(0, Vec::len));
     if request["stream"] == Value::Bool(true) {
-        ([(CONTENT_TYPE, "text/event-stream")], events(reply, model)).into_response()
+        ([(CONTENT_TYPE, "text/event-stream")], events(reply, model, &call)).into_response()
     } else {
-        Json(whole(reply, model)).into_response()
+        Json(whole(reply, model, &call)).into_response()
     }
 }
 
-fn whole(reply: &Reply, model: &Value) -> Value {
+fn whole(reply: &Reply, model: &Value, id: &str) -> Value {
     let (message, reason) = match reply {
         Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
         Reply::Tool { name, arguments } => {
-            let call = tool_call(name, arguments);
+            let call = tool_call(id, name, arguments);
             (json!({ "role": "assistant", "content": null, "tool_calls": [call] }), "tool_calls")
         }
     };
@@ -43,11 +45,11 @@ fn whole(reply: &Reply, model: &Value) -> Value {
     })
 }
 
-fn events(reply: &Reply, model: &Value) -> String {
+fn events(reply: &Reply, model: &Value, id: &str) -> String {
     let (delta, reason) = match reply {
         Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
         Reply::Tool { name, arguments } => {
-            let mut call = tool_call(name, arguments);
+            let mut call = tool_call(id, name, arguments);
             call["index"] = json!(0);
             (json!({ "role": "assistant", "tool_calls": [call] }), "tool_calls")
         }
@@ -71,9 +73,9 @@ fn events(reply: &Reply, model: &Value) -> String {
 }
 
 /// The arguments travel as a text of JSON.
-fn tool_call(name: &str, arguments: &Value) -> Value {
+fn tool_call(id: &str, name: &str, arguments: &Value) -> Value {
     let arguments = arguments.to_string();
-    json!({ "id": "call_standin", "type": "function", "function": { "name": name, "arguments": arguments } })
+    json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
 fn usage() -> Value {
