@@ -119,6 +119,17 @@ Examples:
   fraktalia forward --realm home --metrics 127.0.0.1:9464"
     )]
     Forward(ForwardArgs),
+    /// Make files readable that an agent's tools left to their owner alone: 0600 becomes 0664.
+    #[command(after_long_help = "Examples:
+  fraktalia modes                          once, in every workspace of the manifest
+  fraktalia modes gardener -v              one workspace, and which files
+  fraktalia modes --watch                  until it is ended; examples/systemd has the unit
+
+Needed only where a sandbox's image does not care for it itself; docs/guide/file-modes.md says when. Run it as the user
+who owns the workspaces' files. Regular files of that owner with mode 0600 exactly are widened, and nothing else. Keys
+stay as they are: .ssh, .gnupg, .git and what is in them, *.key, *.pem, id_* and the like, directories that only their
+owner may enter, and whatever begins as a private key does. No link is followed.")]
+    Modes(ModesArgs),
     /// The JSON Schema of the manifest, for editors.
     #[command(
         after_long_help = "Put this into the first line of a manifest, and editors with a YAML language server \
@@ -155,6 +166,20 @@ pub struct ForwardArgs {
     /// Put the question that comes on stdin to the helper that runs, and print its answer.
     #[arg(long, hide = true)]
     pub ask: bool,
+}
+
+/// `modes`
+#[derive(Debug, Args)]
+pub struct ModesArgs {
+    /// The fractals whose workspaces are meant. Default: all.
+    #[arg(value_name = "FRACTAL")]
+    pub fractals: Vec<String>,
+    /// Stay, and look again whenever something changes, and once a minute.
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Work as root, for the owner that the manifest gives each workspace.
+    #[arg(long)]
+    pub as_root: bool,
 }
 
 /// `check`

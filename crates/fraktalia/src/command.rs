@@ -6,6 +6,7 @@ mod explain;
 pub(crate) mod forward;
 mod graph;
 mod history;
+mod modes;
 mod pages;
 mod plan;
 mod run;
@@ -31,6 +32,7 @@ pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Explain(args) => wait(explain::run(app, &args)),
         Command::Graph(args) => wait(graph::run(app, &args)),
         Command::Forward(args) => wait(forward::run(app, &args)),
+        Command::Modes(args) => wait(modes::run(app, &args)),
         Command::Schema => pages::schema(),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),

@@ -367,6 +367,16 @@ fractals: { a: { members: [ana, ben] }, b: { members: [ana, ben] } }
     forwards_without_a_sandbox_lead_nowhere: found("\
 fractals: { gardener: { members: [ana, ben], forwards: [9000] } }
 ");
+
+    a_workspace_and_the_shell_in_it_of_two_users_is_warned_of: found("\
+sandboxes: { shell: { image: { tag: a }, user: \"996:1100\" }, same: { image: { tag: a }, user: \"1000:1000\" },
+  off: { image: { tag: a }, user: \"996:1100\", mode: off } }
+fractals:
+  a: { members: [ana, ben], sandbox: shell, workspace: { owner: \"1000:1000\" } }
+  b: { members: [ana, ben], sandbox: same, workspace: { owner: \"1000:1000\" } }
+  c: { members: [ana, ben], sandbox: off, workspace: { owner: \"1000:1000\" } }
+  d: { members: [ana, ben], sandbox: shell }
+");
 }
 
 golden! {

@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Json, Router};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -44,7 +44,8 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct ToolRule {
     trigger: String,
-    command: String,
+    tool: String,
+    arguments: Value,
 }
 
 impl ModelStandIn {
@@ -68,7 +69,13 @@ impl ModelStandIn {
     /// From now on, a message that contains `trigger` makes the model call the tool `exec` with `command`, and then
     /// tell what the command printed.
     pub fn run_command_on(&self, trigger: &str, command: &str) {
-        let rule = ToolRule { trigger: trigger.to_owned(), command: command.to_owned() };
+        self.call_tool_on(trigger, "exec", json!({ "command": command }));
+    }
+
+    /// The same with any tool of the gateway, as `write` with `path` and `content`. Where several triggers are met, the
+    /// last rule holds: what was said before stands in a message, too.
+    pub fn call_tool_on(&self, trigger: &str, tool: &str, arguments: Value) {
+        let rule = ToolRule { trigger: trigger.to_owned(), tool: tool.to_owned(), arguments };
         lock(&self.shared).rules.push(rule);
     }
 
@@ -97,12 +104,13 @@ async fn complete(State(shared): State<Arc<Mutex<Shared>>>, Json(request): Json<
 
 fn reply_to(asked: &Asked, rules: &[ToolRule]) -> Reply {
     let introduction = introduction(asked);
-    let rule = rules.iter().find(|rule| asked.text.contains(&rule.trigger));
+    let rule = rules.iter().rev().find(|rule| asked.text.contains(&rule.trigger));
     match (rule, &asked.tool_result) {
         (Some(rule), Some(result)) => {
-            Reply::Text(format!("{introduction} I ran `{}`:\n{}", rule.command, result.trim()))
+            let what = rule.arguments["command"].as_str().unwrap_or(&rule.tool);
+            Reply::Text(format!("{introduction} I ran `{what}`:\n{}", result.trim()))
         }
-        (Some(rule), None) => Reply::Exec { command: rule.command.clone() },
+        (Some(rule), None) => Reply::Tool { name: rule.tool.clone(), arguments: rule.arguments.clone() },
         (None, _) => Reply::Text(introduction),
     }
 }
@@ -122,8 +130,6 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     async fn ask(model: &ModelStandIn, stream: bool, messages: Value) -> String {

@@ -6,7 +6,9 @@
 //! (before Linux 5.6) we refuse to work rather than to trust.
 
 mod path;
+mod private;
 mod purge;
+mod widen;
 mod write;
 
 use std::ffi::OsStr;
@@ -24,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use path::{BadPath, RelPath};
 pub use purge::purge;
+pub use widen::{Round, Widener};
 pub use write::{Content, Taken};
 
 use crate::error::HostError;

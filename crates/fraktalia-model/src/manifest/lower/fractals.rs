@@ -10,7 +10,7 @@ use crate::manifest::finding::{Located, Mark};
 use crate::manifest::raw::{self, LongForward, Text};
 use crate::manifest::{
     Account, Binding, Forward, Fractal, Host, KeepFile, Model, OnRemove, OpenClaw, Owner, Peer, Sandbox,
-    Workspace, WorkspaceFile, text,
+    SandboxMode, Workspace, WorkspaceFile, text,
 };
 
 /// Permission bits of a file in a workspace.
@@ -62,6 +62,7 @@ impl Lowering<'_> {
             let hint = "give it a `sandbox`";
             self.findings.warning("manifest.forward-without-sandbox", forward.0.at, message, hint);
         }
+        self.same_user(key, raw, sandbox.as_deref());
         let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
         Fractal {
             at: self.span(key.at),
@@ -107,6 +108,28 @@ impl Lowering<'_> {
             files,
             on_remove: raw.on_remove.map_or(OnRemove::Keep, |word| word.0),
         }
+    }
+
+    /// What the agent's shell makes belongs to the sandbox's user; when that is not who owns the workspace, one of the
+    /// two cannot write, or not read, what the other wrote.
+    fn same_user(&mut self, key: &Text, raw: &raw::Fractal, sandbox: Option<&str>) {
+        let Some(owner) = raw.workspace.as_ref().and_then(|workspace| workspace.owner.as_ref()) else {
+            return;
+        };
+        let declared = self.root.sandboxes.iter().find(|(key, _)| Some(key.value.as_str()) == sandbox);
+        let Some((named, sandbox)) = declared else { return };
+        let Some(user) = &sandbox.user else { return };
+        let off = sandbox.mode.as_ref().is_some_and(|mode| mode.0 == SandboxMode::Off);
+        let differ = |(one, other): (Owner, Owner)| one != other;
+        if off || !text::owner(&owner.value).zip(text::owner(&user.value)).is_some_and(differ) {
+            return;
+        }
+        let message = format!(
+            "the workspace of `{}` belongs to {}, and its shell in the sandbox `{}` runs as {}",
+            key.value, owner.value, named.value, user.value
+        );
+        let hint = format!("give both the same numbers: `owner: \"{}\"`", user.value);
+        self.findings.warning("manifest.other-user", owner.at, message, hint);
     }
 
     fn owner(&mut self, text: &Text) -> Option<Owner> {

@@ -10,28 +10,32 @@ use serde_json::{Value, json};
 pub enum Reply {
     /// Plain text.
     Text(String),
-    /// A call of the tool `exec`.
-    Exec {
-        /// The shell command.
-        command: String,
+    /// A call of a tool.
+    Tool {
+        /// Its name.
+        name: String,
+        /// What it is called with.
+        arguments: Value,
     },
 }
 
 /// Answers in the form that the request asks for.
 pub fn respond(reply: &Reply, request: &Value) -> Response {
     let model = &request["model"];
+    // A gateway takes a call with an id that it knows for one that it has made already.
+    let call = format!("call_{}", request["messages"].as_array().map_or(0, Vec::len));
     if request["stream"] == Value::Bool(true) {
-        ([(CONTENT_TYPE, "text/event-stream")], events(reply, model)).into_response()
+        ([(CONTENT_TYPE, "text/event-stream")], events(reply, model, &call)).into_response()
     } else {
-        Json(whole(reply, model)).into_response()
+        Json(whole(reply, model, &call)).into_response()
     }
 }
 
-fn whole(reply: &Reply, model: &Value) -> Value {
+fn whole(reply: &Reply, model: &Value, id: &str) -> Value {
     let (message, reason) = match reply {
         Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
-        Reply::Exec { command } => {
-            let call = exec_call(command);
+        Reply::Tool { name, arguments } => {
+            let call = tool_call(id, name, arguments);
             (json!({ "role": "assistant", "content": null, "tool_calls": [call] }), "tool_calls")
         }
     };
@@ -41,11 +45,11 @@ fn whole(reply: &Reply, model: &Value) -> Value {
     })
 }
 
-fn events(reply: &Reply, model: &Value) -> String {
+fn events(reply: &Reply, model: &Value, id: &str) -> String {
     let (delta, reason) = match reply {
         Reply::Text(text) => (json!({ "role": "assistant", "content": text }), "stop"),
-        Reply::Exec { command } => {
-            let mut call = exec_call(command);
+        Reply::Tool { name, arguments } => {
+            let mut call = tool_call(id, name, arguments);
             call["index"] = json!(0);
             (json!({ "role": "assistant", "tool_calls": [call] }), "tool_calls")
         }
@@ -68,9 +72,10 @@ fn events(reply: &Reply, model: &Value) -> String {
     .concat()
 }
 
-fn exec_call(command: &str) -> Value {
-    let arguments = json!({ "command": command }).to_string();
-    json!({ "id": "call_standin", "type": "function", "function": { "name": "exec", "arguments": arguments } })
+/// The arguments travel as a text of JSON.
+fn tool_call(id: &str, name: &str, arguments: &Value) -> Value {
+    let arguments = arguments.to_string();
+    json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
 fn usage() -> Value {

@@ -73,6 +73,12 @@ impl RelPath {
         self.0.match_indices('/').map(|(end, _)| Self(self.0[..end].into())).collect()
     }
 
+    /// What is called `inner`, in the directory that this is.
+    #[must_use]
+    pub fn join(&self, inner: &Self) -> Self {
+        Self(format!("{}/{}", self.0, inner.0))
+    }
+
     /// The same directory, another name.
     #[must_use]
     pub fn sibling(&self, name: &str) -> Self {
