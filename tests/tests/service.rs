@@ -22,13 +22,14 @@ const USER: u32 = 65534;
 /// The forwarded port; no other test uses it.
 const PORT: u16 = 9018;
 
+/// The agent has a name that no other story uses: their helpers follow this same engine.
 const WISHES: &str = r#"policy: { forward_ports: 9018-9018 }
 hosts: { local: { docker: "unix:///var/run/docker.sock", helper: service } }
 users: { ana: {}, ben: {} }
 networks: { service-story: { subnet: 10.239.18.0/27 } }
 sandboxes: { standard: { image: { tag: "BUSYBOX" }, network: service-story } }
 fractals:
-  gardener:
+  porter:
     members: [ana, ben]
     sandbox: standard
     forwards: [{ host_port: 9018, port: 3000 }]
@@ -181,7 +182,7 @@ async fn a_service_with_one_capability_holds_what_it_is_told() {
     assert_eq!(seen, (true, false), "from a network of Docker's own, and from ours");
 
     // What OpenClaw would make.
-    let labels = ["--label", "openclaw.sandbox=1", "--label", "openclaw.sessionKey=agent:gardener:main"];
+    let labels = ["--label", "openclaw.sandbox=1", "--label", "openclaw.sessionKey=agent:porter:main"];
     let run = ["run", "--detach", "--network", "service-story", "--entrypoint", "/bin/busybox"];
     let serve = [BUSYBOX, "httpd", "-f", "-p", "3000", "-h", "/etc"];
     let container = docker(&[&run[..], &labels, &serve].concat()).await.expect("it runs");
