@@ -144,10 +144,13 @@ fn page() -> String {
     }
 }
 
-/// Whether a container on `network` can connect to this machine, at its address on the default bridge.
+/// A network as Docker makes it.
+const PLAIN: &str = "service-story-plain";
+
+/// Whether a container on `network` can connect to this machine, at its address on [`PLAIN`].
 async fn reaches_host(network: &str, port: u16) -> bool {
     let format = "{{(index .IPAM.Config 0).Gateway}}";
-    let address = docker(&["network", "inspect", "--format", format, "bridge"]).await.expect("an address");
+    let address = docker(&["network", "inspect", "--format", format, PLAIN]).await.expect("an address");
     let run = ["run", "--rm", "--network", network, "--entrypoint", "/bin/busybox", BUSYBOX];
     docker(&[&run[..], &["nc", "-w", "3", &address, &port.to_string()]].concat()).await.is_ok()
 }
@@ -178,7 +181,9 @@ async fn a_service_with_one_capability_holds_what_it_is_told() {
     let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     std::thread::spawn(move || listener.incoming().for_each(drop));
-    let seen = (reaches_host("bridge", port).await, reaches_host("service-story", port).await);
+    docker(&["network", "create", PLAIN]).await.expect("made");
+    let seen = (reaches_host(PLAIN, port).await, reaches_host("service-story", port).await);
+    docker(&["network", "rm", PLAIN]).await.expect("removed");
     assert_eq!(seen, (true, false), "from a network of Docker's own, and from ours");
 
     // What OpenClaw would make.
