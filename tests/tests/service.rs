@@ -22,13 +22,14 @@ const USER: u32 = 65534;
 /// The forwarded port; no other test uses it.
 const PORT: u16 = 9018;
 
+/// The agent has a name that no other story uses: their helpers follow this same engine.
 const WISHES: &str = r#"policy: { forward_ports: 9018-9018 }
 hosts: { local: { docker: "unix:///var/run/docker.sock", helper: service } }
 users: { ana: {}, ben: {} }
 networks: { service-story: { subnet: 10.239.18.0/27 } }
 sandboxes: { standard: { image: { tag: "BUSYBOX" }, network: service-story } }
 fractals:
-  gardener:
+  porter:
     members: [ana, ben]
     sandbox: standard
     forwards: [{ host_port: 9018, port: 3000 }]
@@ -143,10 +144,13 @@ fn page() -> String {
     }
 }
 
-/// Whether a container on `network` can connect to this machine, at its address on the default bridge.
+/// A network as Docker makes it.
+const PLAIN: &str = "service-story-plain";
+
+/// Whether a container on `network` can connect to this machine, at its address on [`PLAIN`].
 async fn reaches_host(network: &str, port: u16) -> bool {
     let format = "{{(index .IPAM.Config 0).Gateway}}";
-    let address = docker(&["network", "inspect", "--format", format, "bridge"]).await.expect("an address");
+    let address = docker(&["network", "inspect", "--format", format, PLAIN]).await.expect("an address");
     let run = ["run", "--rm", "--network", network, "--entrypoint", "/bin/busybox", BUSYBOX];
     docker(&[&run[..], &["nc", "-w", "3", &address, &port.to_string()]].concat()).await.is_ok()
 }
@@ -177,11 +181,13 @@ async fn a_service_with_one_capability_holds_what_it_is_told() {
     let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     std::thread::spawn(move || listener.incoming().for_each(drop));
-    let seen = (reaches_host("bridge", port).await, reaches_host("service-story", port).await);
+    docker(&["network", "create", PLAIN]).await.expect("made");
+    let seen = (reaches_host(PLAIN, port).await, reaches_host("service-story", port).await);
+    docker(&["network", "rm", PLAIN]).await.expect("removed");
     assert_eq!(seen, (true, false), "from a network of Docker's own, and from ours");
 
     // What OpenClaw would make.
-    let labels = ["--label", "openclaw.sandbox=1", "--label", "openclaw.sessionKey=agent:gardener:main"];
+    let labels = ["--label", "openclaw.sandbox=1", "--label", "openclaw.sessionKey=agent:porter:main"];
     let run = ["run", "--detach", "--network", "service-story", "--entrypoint", "/bin/busybox"];
     let serve = [BUSYBOX, "httpd", "-f", "-p", "3000", "-h", "/etc"];
     let container = docker(&[&run[..], &labels, &serve].concat()).await.expect("it runs");
