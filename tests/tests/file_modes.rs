@@ -18,11 +18,9 @@ const SHELL: &str = "echo x > shell.md; f=$(mktemp draft.XXXXXX); mv $f draft.md
 const WISHES: &str = r#"users:
   ana: { display_name: Ana, password: { file: secrets/password } }
   ben: {}
-networks:
-  modes-story: { subnet: 10.239.18.0/27, each_fractal: false }
 sandboxes:
-  shimmed: { image: { tag: "fraktalia-test/modes:shimmed" }, network: modes-story, user: "996:1100", workspace_access: rw }
-  plain: { image: { tag: "fraktalia-test/modes:plain" }, network: modes-story, user: "996:1100", workspace_access: rw }
+  shimmed: { image: { tag: "fraktalia-test/modes:shimmed" }, user: "996:1100", workspace_access: rw }
+  plain: { image: { tag: "fraktalia-test/modes:plain" }, user: "996:1100", workspace_access: rw }
 fractals:
   careful:
     members: [ana, ben]
