@@ -12,8 +12,10 @@ use fraktalia_tests::{PASSWORD, Stage, With};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_mins(3);
-/// What a shell makes: a file as any command does, and one by way of mktemp.
-const SHELL: &str = "echo x > shell.md; f=$(mktemp draft.XXXXXX); mv $f draft.md; ls -l";
+/// What a shell makes: a file as any command does, and one by way of mktemp; by its path, since the shell of busybox takes
+/// its own before any in PATH.
+const SHELL: &str = "echo x > shell.md; m=/usr/local/bin/mktemp; [ -x $m ] || m=/usr/bin/mktemp; \
+    f=$($m draft.XXXXXX); mv $f draft.md; ls -l";
 
 const WISHES: &str = r#"users:
   ana: { display_name: Ana, password: { file: secrets/password } }
@@ -46,6 +48,7 @@ async fn image(stage: &Stage, tag: &str, shims: bool) {
         { ldd "$python"; ldd "/usr/lib/$version"/lib-dynload/*.so; } | grep -v ':$' | grep -o '/[^ ]*\.so[^ ]*' | sort -u \
             | while read -r library; do cp -L --parents "$library" "$0/root"; done
         printf 'root:x:0:0::/root:/bin/sh\nagent:x:996:1100::/workspace:/bin/sh\n' > "$0/root/etc/passwd"
+        ln -s /bin/busybox "$0/root/usr/bin/mktemp"
         if [ -n "$1" ]; then
             cp "$1/write_modes.py" "$1/write_modes.pth" "$0/root/usr/lib/python3/dist-packages/"
             mkdir -p "$0/root/etc/profile.d" "$0/root/usr/local/bin"
