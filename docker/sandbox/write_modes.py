@@ -43,9 +43,12 @@ def _install():
     argv = getattr(sys, "orig_argv", [])
     if len(argv) < 6 or argv[1] != "-c" or ".openclaw-" not in argv[2]:
         return
+    # After the root come a directory and, for files, a name in it.
+    if _is_private("/".join(argv[5:7])):
+        return
     # Directories that it makes on the way are 0775 with this.
     os.umask(0o002)
-    if argv[3] in ("write", "create") and len(argv) > 6 and not _is_private("/".join(argv[5:7])):
+    if argv[3] in ("write", "create") and len(argv) > 6:
         os.open = _wrap(os.open)
 
 

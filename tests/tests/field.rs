@@ -127,6 +127,20 @@ async fn comments_and_all_that_is_not_ours_survive_an_apply_and_its_rollback() {
 }
 
 #[tokio::test]
+async fn an_apply_with_nothing_to_do_writes_nothing() {
+    let Some(stage) = Stage::set(With::FileOnly).await else { return };
+    stage.manifest(GARDENER);
+    let _ = stage.run(&["apply", "--yes"]).await.expect(0);
+    stage.proxy.take_calls();
+    let file = std::fs::metadata(stage.path("gateway/openclaw.json")).unwrap().modified().unwrap();
+    let _ = stage.run(&["plan", "--refresh"]).await.expect(0);
+    let _ = stage.run(&["status", "--refresh"]).await.expect(0);
+    let _ = stage.run(&["apply", "--yes"]).await.expect(0);
+    assert_eq!(stage.proxy.take_writes(), []);
+    assert_eq!(std::fs::metadata(stage.path("gateway/openclaw.json")).unwrap().modified().unwrap(), file);
+}
+
+#[tokio::test]
 async fn a_hung_homeserver_does_not_hang_the_tool() {
     let Some(stage) = Stage::set(With::FileOnly).await else { return };
     stage.manifest(GARDENER);

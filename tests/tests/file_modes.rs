@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fraktalia_testkit::real::docker::{BUSYBOX, docker};
 use fraktalia_testkit::real::{Cache, Docker, Person};
@@ -12,17 +12,17 @@ use fraktalia_tests::{PASSWORD, Stage, With};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_mins(3);
-/// What a shell makes: a file as any command does, and one by way of mktemp.
-const SHELL: &str = "echo x > shell.md; f=$(mktemp draft.XXXXXX); mv $f draft.md; ls -l";
+/// What a shell makes: a file as any command does, and one by way of mktemp; by its path, since the shell of busybox takes
+/// its own before any in PATH.
+const SHELL: &str = "echo x > shell.md; m=/usr/local/bin/mktemp; [ -x $m ] || m=/usr/bin/mktemp; \
+    f=$($m draft.XXXXXX); mv $f draft.md; ls -l";
 
 const WISHES: &str = r#"users:
   ana: { display_name: Ana, password: { file: secrets/password } }
   ben: {}
-networks:
-  modes-story: { subnet: 10.239.18.0/27, each_fractal: false }
 sandboxes:
-  shimmed: { image: { tag: "fraktalia-test/modes:shimmed" }, network: modes-story, user: "996:1100", workspace_access: rw }
-  plain: { image: { tag: "fraktalia-test/modes:plain" }, network: modes-story, user: "996:1100", workspace_access: rw }
+  shimmed: { image: { tag: "fraktalia-test/modes:shimmed" }, user: "996:1100", workspace_access: rw }
+  plain: { image: { tag: "fraktalia-test/modes:plain" }, user: "996:1100", workspace_access: rw }
 fractals:
   careful:
     members: [ana, ben]
@@ -48,6 +48,7 @@ async fn image(stage: &Stage, tag: &str, shims: bool) {
         { ldd "$python"; ldd "/usr/lib/$version"/lib-dynload/*.so; } | grep -v ':$' | grep -o '/[^ ]*\.so[^ ]*' | sort -u \
             | while read -r library; do cp -L --parents "$library" "$0/root"; done
         printf 'root:x:0:0::/root:/bin/sh\nagent:x:996:1100::/workspace:/bin/sh\n' > "$0/root/etc/passwd"
+        ln -s /bin/busybox "$0/root/usr/bin/mktemp"
         if [ -n "$1" ]; then
             cp "$1/write_modes.py" "$1/write_modes.pth" "$0/root/usr/lib/python3/dist-packages/"
             mkdir -p "$0/root/etc/profile.d" "$0/root/usr/local/bin"
@@ -74,6 +75,14 @@ fn mode(stage: &Stage, name: &str) -> u32 {
     found.permissions().mode() & 0o7777
 }
 
+async fn wait_for(file: &Path, answer: &str) {
+    let until = Instant::now() + LIMIT;
+    while !file.exists() {
+        assert!(Instant::now() < until, "{} was never written: {answer}", file.display());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn what_the_write_tool_makes_is_readable_with_the_shims_and_after_modes_without() {
     let Some(stage) = Stage::set(With::Gateway).await else { return };
@@ -88,16 +97,17 @@ async fn what_the_write_tool_makes_is_readable_with_the_shims_and_after_modes_wi
     let ana = Person::log_in(&stage.synapse.base_url(), "ana", PASSWORD).await.expect("Ana's account works");
     for fractal in ["careful", "careless"] {
         let room = stage.room(fractal).await.expect("the room exists");
-        for path in ["memory/note.md", ".ssh/id_test", "plan.md", SHELL] {
+        for path in ["memory/note.md", ".ssh/id_test", "plan.md", "draft.md"] {
             match path {
-                SHELL => model.run_command_on("Write", SHELL),
+                "draft.md" => model.run_command_on("Write", SHELL),
                 path => {
                     model.call_tool_on("Write", "write", json!({ "path": path, "content": "by the tool\n" }))
                 }
             }
+            // An answer may still be about the question before; the file is not.
             let answer =
                 ana.ask(&room, stage.bot.user_id(), "Write, please.", LIMIT).await.expect("an answer");
-            eprintln!("{fractal}: {}", answer.body);
+            wait_for(&stage.path("workspaces").join(fractal).join(path), &answer.body).await;
         }
     }
     let modes = |fractal: &str| {

@@ -133,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_larger_than_any_plan_is_refused_before_it_fills_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.plan");
+        // It has holes, and takes no room on the disk.
+        std::fs::File::create(&path).unwrap().set_len(LIMIT + 1).unwrap();
+        let failure = read(&path).unwrap_err();
+        assert_eq!(failure.exit(), crate::exit::Exit::STALE);
+        let why = std::error::Error::source(&failure).unwrap().to_string();
+        assert!(why.contains("larger than any plan"), "{why}");
+    }
+
+    #[test]
     fn a_directory_that_is_not_there_is_named() {
         let failure = write(Path::new("/nowhere/at/all.plan"), &empty()).unwrap_err();
         assert_eq!(failure.to_string(), "cannot write /nowhere/at/all.plan");

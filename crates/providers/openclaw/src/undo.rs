@@ -30,18 +30,26 @@ pub(crate) fn edited(
     edits: &[Known],
     wish: Option<Dialect>,
 ) -> Result<Option<String>, FileError> {
+    guarded(text, edits, wish, |editor| edits.iter().try_for_each(|edit| editor.apply(edit)))
+}
+
+/// The text after `work`, which may take away what `named` names, and nothing else.
+fn guarded(
+    text: &str,
+    named: &[Known],
+    wish: Option<Dialect>,
+    work: impl FnOnce(&mut Editor<'_>) -> Result<(), FileError>,
+) -> Result<Option<String>, FileError> {
     let (mut document, before) = Document::parse_with_value(text)?;
     dialect::check(&document)?;
     let mut editor = Editor::new(&mut document, before.clone(), wish);
-    for edit in edits {
-        editor.apply(edit)?;
-    }
+    work(&mut editor)?;
     let after = document.render()?;
     if after == text {
         return Ok(None);
     }
     let value = document.value();
-    guard(&before, &value, edits)?;
+    guard(&before, &value, named)?;
     Ok(Some(after))
 }
 
@@ -152,6 +160,17 @@ mod tests {
         guard(&before, &after, &[Known::DropBinding(key)]).expect("it is named");
         let other = Key::new("a", None, Peer::Room("!other".into()));
         guard(&before, &after, &[Known::DropBinding(other)]).expect_err("another one is named");
+    }
+
+    #[test]
+    fn an_edit_that_takes_more_with_it_than_it_names_is_not_written() {
+        let text = "{ agents: { list: [{ id: 'a' }, { id: 'b' }] }, bindings: [] }";
+        let drop = Known::DropAgent { id: "b".into() };
+        let named = std::slice::from_ref(&drop);
+        assert!(guarded(text, named, None, |editor| editor.apply(&drop)).expect("it is named").is_some());
+        // What a bug in an edit would do.
+        let error = guarded(text, &[], None, |editor| editor.apply(&drop)).expect_err("nothing names it");
+        assert!(matches!(error, FileError::WouldLose { .. }), "{error}");
     }
 
     #[test]
