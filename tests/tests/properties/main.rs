@@ -20,8 +20,8 @@ type Found = Result<(), String>;
 
 /// How many cases one test runs.
 const CASES: u64 = 12;
-/// How many times a failing case is made smaller.
-const SHRINKS: usize = 150;
+/// How many smaller cases are tried of one that fails; `FRAKTALIA_SHRINKS` says otherwise.
+const SHRINKS: u64 = 60;
 
 /// Runs a case in a runtime of its own; a panic is a finding as well.
 fn run(case: &Case) -> Found {
@@ -34,6 +34,10 @@ fn run(case: &Case) -> Found {
     })
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
 fn property(found: &str) -> &str {
     found.split(':').next().unwrap_or_default()
 }
@@ -41,7 +45,7 @@ fn property(found: &str) -> &str {
 /// The smallest case that can be made of this one and shows the same.
 fn shrunk(case: Case, found: String, dir: &Path) -> (Case, String) {
     let (mut case, mut found) = (case, found);
-    let mut left = SHRINKS;
+    let mut left = number("FRAKTALIA_SHRINKS").unwrap_or(SHRINKS);
     'smaller: loop {
         for smaller in case.smaller() {
             if [&smaller.first, &smaller.second].iter().any(|wishes| stage::check(dir, wishes).is_err()) {
@@ -66,7 +70,6 @@ fn shrunk(case: Case, found: String, dir: &Path) -> (Case, String) {
 /// All cases of one test: seeds from `from` on.
 fn all_hold(from: u64) {
     let dir = tempfile::tempdir().expect("a folder");
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("FRAKTALIA_SEED") {
         Some(seed) => seed..seed + 1,
         None => from..from + number("FRAKTALIA_CASES").unwrap_or(CASES),

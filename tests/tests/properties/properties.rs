@@ -120,6 +120,11 @@ async fn applied(session: &Session) -> Result<Went, String> {
         Err(SessionError::Blocked(_)) => return Ok(Went::Blocked),
         other => other.map_err(|error| format!("an apply runs: {error:?}"))?,
     };
+    let why = ended.why.as_deref().unwrap_or_default();
+    if why.contains("Unknown agent id") && matches!(ended.outcome, Some(Outcome::RolledBack { .. })) {
+        // The manifest may name an agent that it does not manage; that there is none only the gateway says.
+        return Ok(Went::Blocked);
+    }
     if ended.outcome != Some(Outcome::Applied) {
         let left = left(session).await;
         return Err(format!("an apply ends well: {ended:?}, left: {left:?}"));

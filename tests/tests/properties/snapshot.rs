@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::stage::{Stage, members};
 
 /// Keys that say who did something when, and are another in every run.
-const OF_THE_RUN: [&str; 2] = ["run", "step"];
+const OF_THE_RUN: [&str; 3] = ["run", "step", "io.fraktalia.run"];
 
 /// All that the systems hold.
 pub fn whole(stage: &Stage) -> Json {
@@ -23,16 +23,18 @@ pub fn whole(stage: &Stage) -> Json {
         engine.containers.values().map(|one| (one.name.as_str(), &one.request)).collect();
     let here = stage.dir.path().display().to_string();
     let config = std::fs::read_to_string(stage.config()).unwrap_or_default();
-    json!({
+    let mut whole = json!({
         "matrix": matrix(&stage.synapse.snapshot()),
         "networks": networks,
         "images": images,
         "containers": containers,
         "plane": stage.helper.config(),
-        "openclaw": config.replace(&here, "HERE").lines().collect::<Vec<_>>(),
+        "openclaw": config.replace(&here, "HERE").replace(&stage.synapse.base_url(), "HOMESERVER").lines().collect::<Vec<_>>(),
         "gateway": stage.gateway.as_ref().map(|gateway| gateway.applied() == config),
         "files": files(&stage.agents()),
-    })
+    });
+    settle(&mut whole);
+    whole
 }
 
 /// What is not ours, by the ids that the systems gave it: not a byte of it may change.
@@ -61,13 +63,25 @@ fn matrix(world: &Json) -> Json {
     let mut world = world.clone();
     for room in world["rooms"].as_object_mut().into_iter().flatten().map(|(_, room)| room) {
         let Some(state) = room["state"].as_object_mut() else { continue };
-        for content in state.values_mut() {
-            settle(content);
-        }
+        state.values_mut().for_each(settle);
         // State cannot be removed: what was set and is set back is there, and says nothing.
         state.retain(|kind, content| !says_nothing(kind, content));
     }
+    for user in world["users"].as_object_mut().into_iter().flatten().map(|(_, user)| user) {
+        for id in user["external_ids"].as_array_mut().into_iter().flatten() {
+            id["external_id"] = without_run(id["external_id"].as_str().unwrap_or_default()).into();
+        }
+    }
     world
+}
+
+/// `home/(run)/(step)/ana` without what is another in every run.
+fn without_run(mark: &str) -> String {
+    let parts: Vec<&str> = mark.split('/').collect();
+    match parts.as_slice() {
+        [realm, _run, _step, name] => format!("{realm}/{name}"),
+        _ => mark.to_owned(),
+    }
 }
 
 fn says_nothing(kind: &str, content: &Json) -> bool {
@@ -76,6 +90,9 @@ fn says_nothing(kind: &str, content: &Json) -> bool {
 }
 
 fn settle(content: &mut Json) {
+    if let Some(items) = content.as_array_mut() {
+        items.iter_mut().for_each(settle);
+    }
     if let Some(fields) = content.as_object_mut() {
         fields.retain(|key, _| !OF_THE_RUN.contains(&key.as_str()));
         fields.values_mut().for_each(settle);

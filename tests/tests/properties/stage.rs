@@ -161,28 +161,6 @@ impl Stage {
         sections(&self.synapse.base_url(), &self.docker.endpoint(), gateway.as_deref())
     }
 
-    fn add<P: Provider>(&self, registry: Registry, providers: impl IntoIterator<Item = P>) -> Registry {
-        if self.twice {
-            registry.with_each(providers.into_iter().map(Twice))
-        } else {
-            registry.with_each(providers)
-        }
-    }
-
-    /// As the program puts it together, with the helper of this stage.
-    fn registry(&self, manifest: &Manifest) -> Registry {
-        let limits = Limits { settle: Duration::from_millis(40), ..Limits::default() };
-        let matrix = manifest.matrix.as_ref().map(|section| Matrix::new(section).with_limits(limits));
-        let engines = DockerHost::all(manifest, HelperBuild::of_this_program);
-        let link = || Arc::<Helper>::clone(&self.helper) as Arc<dyn Link>;
-        let planes: Vec<Plane> = engines.iter().map(|engine| Plane::new(engine.host(), link())).collect();
-        let registry = self.add(Registry::new(), matrix);
-        let registry = self.add(registry, OpenClaw::of(manifest));
-        let registry = self.add(registry, engines);
-        let registry = self.add(registry, planes);
-        self.add(registry, [Workspaces])
-    }
-
     /// All that the systems hold, in a form in which ids that they made up do not count.
     pub fn world(&self) -> Json {
         snapshot::named(&snapshot::whole(self))
@@ -193,7 +171,7 @@ impl Stage {
 impl Subject for Stage {
     fn session(&self, fault: Option<FaultAt>) -> Session {
         let manifest = self.manifest.clone().expect("something is wanted");
-        let registry = self.registry(&manifest);
+        let registry = registry(&manifest, &self.helper, self.twice);
         let state = StatePaths::new(self.dir.path().join(&self.state));
         Session::new(manifest, registry, state).with_fault(silent(fault))
     }
@@ -237,10 +215,32 @@ fn read(dir: &Path, text: &str) -> Result<Manifest, String> {
     loaded.manifest.ok_or_else(|| format!("{:?}", loaded.notes))
 }
 
-/// Whether wishes make sense, as the parser has it.
+/// As the program puts it together, but for the way to the helper.
+fn registry(manifest: &Manifest, helper: &Arc<Helper>, twice: bool) -> Registry {
+    let limits = Limits { settle: Duration::from_millis(40), ..Limits::default() };
+    let matrix = manifest.matrix.as_ref().map(|section| Matrix::new(section).with_limits(limits));
+    let engines = DockerHost::all(manifest, HelperBuild::of_this_program);
+    let link = || Arc::<Helper>::clone(helper) as Arc<dyn Link>;
+    let planes: Vec<Plane> = engines.iter().map(|engine| Plane::new(engine.host(), link())).collect();
+    let registry = add(Registry::new(), matrix, twice);
+    let registry = add(registry, OpenClaw::of(manifest), twice);
+    let registry = add(registry, engines, twice);
+    let registry = add(registry, planes, twice);
+    add(registry, [Workspaces], twice)
+}
+
+fn add<P: Provider>(registry: Registry, providers: impl IntoIterator<Item = P>, twice: bool) -> Registry {
+    if twice { registry.with_each(providers.into_iter().map(Twice)) } else { registry.with_each(providers) }
+}
+
+/// Whether wishes make sense, as the parser and the systems have it.
 pub fn check(dir: &Path, wishes: &Json) -> Result<(), String> {
     let text = sections("http://127.0.0.1:1", "unix:///nowhere", None) + &yaml(wishes);
-    read(dir, &text).map(drop)
+    let manifest = read(dir, &text)?;
+    for system in registry(&manifest, &Arc::default(), false).iter() {
+        system.lower(&manifest).map_err(|notes| format!("{notes:?}"))?;
+    }
+    Ok(())
 }
 
 /// A configuration as a person writes it.
