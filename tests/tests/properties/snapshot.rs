@@ -15,8 +15,11 @@ const OF_THE_RUN: [&str; 3] = ["run", "step", "io.fraktalia.run"];
 /// All that the systems hold.
 pub fn whole(stage: &Stage) -> Json {
     let engine = stage.docker.world();
-    let networks: BTreeMap<&str, &Json> =
-        engine.networks.values().map(|network| (network.name.as_str(), &network.request)).collect();
+    let networks: BTreeMap<&str, Json> = engine
+        .networks
+        .values()
+        .map(|network| (network.name.as_str(), without_defaults(&network.request)))
+        .collect();
     let images: BTreeMap<&String, _> =
         engine.images.iter().map(|(id, image)| (id, (&image.tags, &image.labels))).collect();
     let containers: BTreeMap<&str, &Json> =
@@ -57,6 +60,15 @@ pub fn by_hand(stage: &Stage, world: &Json) -> Json {
     let memories: BTreeMap<String, Json> =
         files(&stage.agents()).into_iter().filter(|(path, _)| path.ends_with("MEMORY.md")).collect();
     json!({ "rooms": rooms, "networks": networks, "containers": containers, "lines": lines, "files": memories })
+}
+
+/// What a request does not ask for is as good as asked for in the negative.
+fn without_defaults(request: &Json) -> Json {
+    let mut request = request.clone();
+    if let Some(fields) = request.as_object_mut() {
+        fields.retain(|_, value| !value.is_null() && *value != false);
+    }
+    request
 }
 
 fn matrix(world: &Json) -> Json {
