@@ -27,7 +27,7 @@ const TRIES: usize = 200;
 pub struct Case {
     /// What it was drawn from; also decides what goes wrong, and when.
     pub seed: u64,
-    /// What somebody made by hand: see [`wishes`](self) for its keys.
+    /// What somebody made by hand: `users`, `rooms`, `agents`, `files`, `networks` and so on.
     pub world: Json,
     /// A manifest, without the sections that say where the systems are.
     pub first: Json,
@@ -56,7 +56,7 @@ impl Case {
         Self { seed, world, first, second }
     }
 
-    /// The same with one part less, the largest parts first.
+    /// The same with one part less, the smallest of all first.
     pub fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();
         if self.second != self.first {
@@ -82,7 +82,7 @@ impl Case {
                 all.push(next);
             }
         }
-        all.sort_by_key(|case| case.size());
+        all.sort_by_key(Self::size);
         all
     }
 

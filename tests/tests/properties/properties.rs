@@ -149,7 +149,7 @@ async fn die_and_go_on(case: &Case, entries: &[Option<u64>], reference: &Json, r
         return Ok(());
     }
     let (dying, entries) = *rng.pick(&candidates);
-    let entry = 1 + rng.next() % entries;
+    let entry = 1 + rng.number() % entries;
     let at = if rng.percent(50) { FaultAt::After(entry) } else { FaultAt::Before(entry) };
     let take_back = rng.percent(30);
     let mut stage = Stage::set(&case.world).await;

@@ -203,7 +203,7 @@ fn bindings(rng: &mut Rng) -> Json {
 }
 
 fn agent(rng: &mut Rng) -> &'static str {
-    if rng.percent(40) { BY_HAND } else { *rng.pick::<&str>(&FRACTALS) }
+    if rng.percent(40) { BY_HAND } else { rng.pick::<&str>(&FRACTALS) }
 }
 
 /// What is there before: mostly what nobody asks us for, and now and then something under a name that is wanted.

@@ -17,13 +17,14 @@ fn block(tree: &Json, depth: usize, text: &mut String) {
     for (key, value) in members {
         text.push_str(&"  ".repeat(depth));
         // Keys are quoted, since one may be `on` or a user's id.
-        text.push_str(&format!("{}:", Json::from(key.as_str())));
+        text.push_str(&Json::from(key.as_str()).to_string());
+        text.push(':');
         match value {
             Json::Object(inner) if !inner.is_empty() && depth + 1 < BLOCKS => {
                 text.push('\n');
                 block(value, depth + 1, text);
             }
-            _ => text.push_str(&format!(" {value}\n")),
+            _ => text.extend([" ", &value.to_string(), "\n"]),
         }
     }
 }
