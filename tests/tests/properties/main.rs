@@ -19,7 +19,7 @@ use fraktalia_testkit::generate::Case;
 type Found = Result<(), String>;
 
 /// How many cases one test runs.
-const CASES: u64 = 12;
+const CASES: u64 = 20;
 /// How many smaller cases are tried of one that fails; `FRAKTALIA_SHRINKS` says otherwise.
 const SHRINKS: u64 = 60;
 
