@@ -134,7 +134,7 @@ async fn for_each_death(mut attempt: impl AsyncFnMut(FaultAt) -> bool) {
 ///
 /// It runs in a runtime of its own, since a dead process does nothing any more: ending the runtime drops what waits,
 /// and waits for what is busy with a file.
-async fn dies(subject: &dyn Subject, at: FaultAt) -> bool {
+pub async fn dies(subject: &dyn Subject, at: FaultAt) -> bool {
     let session = subject.session(Some(at));
     let process = move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

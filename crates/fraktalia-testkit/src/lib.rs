@@ -1,6 +1,7 @@
 //! Systems to test against: simulated at the wire and real, with faults on demand, and the suite that both must pass.
 
 pub mod contract;
+pub mod generate;
 pub mod manifest;
 pub mod proxy;
 pub mod real;

@@ -105,6 +105,11 @@ impl SimDocker {
         lock(&self.shared.faults).push(Planned { method: method.clone(), part: part.into(), fault });
     }
 
+    /// Lets nothing go wrong any more.
+    pub fn heal(&self) {
+        lock(&self.shared.faults).clear();
+    }
+
     /// The calls so far, and forgets them.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.shared.calls))

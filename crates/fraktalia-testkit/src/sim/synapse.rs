@@ -137,6 +137,11 @@ impl SimSynapse {
         lock(&self.inner.world).setup.delegated = true;
     }
 
+    /// All that it holds: users, rooms by id with their state, aliases.
+    pub fn snapshot(&self) -> Json {
+        lock(&self.inner.world).snapshot()
+    }
+
     /// Whether a token is valid, by its text.
     pub fn accepts(&self, token: &str) -> bool {
         lock(&self.inner.world).tokens.contains_key(token)

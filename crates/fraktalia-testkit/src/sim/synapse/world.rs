@@ -100,6 +100,15 @@ impl World {
         token
     }
 
+    /// All of it, but for what only counts. A user who is out of use is as good as none: Matrix removes no user.
+    pub fn snapshot(&self) -> Json {
+        let used = self.users.iter().filter(|(_, user)| !user.deactivated);
+        let users: BTreeMap<&String, Json> = used.map(|(id, user)| (id, user.snapshot())).collect();
+        let rooms: BTreeMap<&String, Json> =
+            self.rooms.iter().map(|(id, room)| (id, room.snapshot())).collect();
+        json!({ "users": users, "rooms": rooms, "aliases": self.aliases })
+    }
+
     pub fn room(&self, id: &str) -> Result<&Room, Refusal> {
         self.rooms.get(id).ok_or_else(|| Refusal::not_found("Room not found"))
     }
@@ -109,7 +118,26 @@ impl World {
     }
 }
 
+impl User {
+    fn snapshot(&self) -> Json {
+        json!({
+            "displayname": self.displayname,
+            "kind": self.kind,
+            "admin": self.admin,
+            "password": self.password.is_some(),
+            "external_ids": self.external_ids,
+            "rate_limit": self.rate_limit,
+        })
+    }
+}
+
 impl Room {
+    fn snapshot(&self) -> Json {
+        let state: BTreeMap<String, &Json> =
+            self.state.iter().map(|((kind, key), event)| (format!("{kind}/{key}"), &event.content)).collect();
+        json!({ "version": self.version, "creator": self.creator, "state": state })
+    }
+
     pub fn content(&self, kind: &str, key: &str) -> Option<&Json> {
         self.state.get(&(kind.to_owned(), key.to_owned())).map(|event| &event.content)
     }
