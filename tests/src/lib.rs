@@ -175,6 +175,15 @@ impl Stage {
         self.write("fraktalia.yaml", &text);
     }
 
+    /// Gives the manifest a realm of its own, for stories that share an engine with others.
+    ///
+    /// # Panics
+    /// When there is no manifest.
+    pub fn set_realm(&self, realm: &str) {
+        let text = self.read("fraktalia.yaml").replacen("realm: stage\n", &format!("realm: {realm}\n"), 1);
+        self.write("fraktalia.yaml", &text);
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).args(["--state", "state"]).current_dir(self.dir());

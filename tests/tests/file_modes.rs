@@ -92,6 +92,8 @@ async fn what_the_write_tool_makes_is_readable_with_the_shims_and_after_modes_wi
     image(&stage, "plain", false).await;
     image(&stage, "shimmed", true).await;
     stage.manifest(WISHES);
+    // No other story has its helper and its table.
+    stage.set_realm("modes-story");
     let model = stage.model.as_ref().expect("a model");
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     let ana = Person::log_in(&stage.synapse.base_url(), "ana", PASSWORD).await.expect("Ana's account works");
@@ -101,7 +103,7 @@ async fn what_the_write_tool_makes_is_readable_with_the_shims_and_after_modes_wi
             match path {
                 "draft.md" => model.run_command_on("Write", SHELL),
                 path => {
-                    model.call_tool_on("Write", "write", json!({ "path": path, "content": "by the tool\n" }))
+                    model.call_tool_on("Write", "write", json!({ "path": path, "content": "by the tool\n" }));
                 }
             }
             // An answer may still be about the question before; the file is not.

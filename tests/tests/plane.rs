@@ -11,8 +11,8 @@ use fraktalia_testkit::real::{Cache, Docker, Person};
 use fraktalia_tests::{PASSWORD, Stage, With};
 
 const LIMIT: Duration = Duration::from_mins(3);
-/// The realm of every stage.
-const REALM: &str = "stage";
+/// The realm of this story: no other one has its helper and its table.
+const REALM: &str = "plane-story";
 /// The forwarded port; no other test uses it.
 const PORT: u16 = 9017;
 
@@ -55,6 +55,7 @@ impl Story {
         let docker = Docker::ensure(&cache).await.expect("an engine");
         docker.base_image(&cache, BUSYBOX).await.expect("an image");
         stage.manifest(&WISHES.replace("BUSYBOX", BUSYBOX));
+        stage.set_realm(REALM);
         let model = stage.model.as_ref().expect("a model");
         model.run_command_on("serve", SERVE);
         Some(Self { stage, docker, ana: None })
@@ -140,10 +141,10 @@ async fn an_agents_shell_is_closed_in_and_its_web_server_is_reached() {
     for row in ["+ helper", "+ isolation", "+ network", "+ forward", "127.0.0.1:9017 -> gardener:3000"] {
         assert!(plan.stdout.contains(row), "{row} in\n{}", plan.stdout);
     }
-    assert!(!tables().contains("fraktalia_stage"), "a plan changes nothing");
+    assert!(!tables().contains("fraktalia_plane_story"), "a plan changes nothing");
 
     let _ = story.stage.run(&["apply", "--yes"]).await.expect(0);
-    assert!(tables().contains("fraktalia_stage"));
+    assert!(tables().contains("fraktalia_plane_story"));
     // Nobody serves yet: the port is there, and refuses.
     assert!(fetch().map_or(true, |page| page.is_empty()));
 
@@ -188,7 +189,7 @@ async fn an_agents_shell_is_closed_in_and_its_web_server_is_reached() {
     assert!(status.stdout.contains("Nothing to do") || status.stdout.is_empty(), "{}", status.stdout);
 
     let _ = story.stage.run(&["rollback", "--yes"]).await.expect(0);
-    assert!(!tables().contains("fraktalia_stage"));
+    assert!(!tables().contains("fraktalia_plane_story"));
     let left =
         docker(&["ps", "--all", "--quiet", "--filter", &format!("name=fraktalia-helper-{REALM}")]).await;
     assert_eq!(left.expect("a list"), "");

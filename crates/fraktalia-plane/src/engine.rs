@@ -31,8 +31,9 @@ const BURST: usize = 256;
 /// More than this is no honest answer.
 const MOST_CONTAINERS: usize = 10_000;
 
-/// The addresses of each agent's container by network: of the one that was made last, of those that run.
-pub type Containers = BTreeMap<String, BTreeMap<String, IpAddr>>;
+/// The running containers of each agent, the one that was made last first, each with its addresses by network. Two realms
+/// may have an agent of one name.
+pub type Containers = BTreeMap<String, Vec<BTreeMap<String, IpAddr>>>;
 
 /// What is known of the engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +73,7 @@ async fn follow_once(socket: &Path, tell: &watch::Sender<Seen>) -> Result<(), bo
     let mut dead = Dead::default();
     let mut pause = AT_LEAST;
     loop {
-        let containers = newest(list(&docker).await?, &dead);
+        let containers = by_agent(list(&docker).await?, &dead);
         let seen = Seen { containers, trouble: None };
         tell.send_if_modified(|known| {
             let new = *known != seen;
@@ -136,12 +137,18 @@ async fn list(docker: &Docker) -> Result<Vec<ContainerSummary>, bollard::errors:
     docker.list_containers(Some(options)).await
 }
 
-/// Of several containers of one agent the one that was made last.
-fn newest(mut list: Vec<ContainerSummary>, dead: &Dead) -> Containers {
+/// By agent, the youngest first.
+fn by_agent(mut list: Vec<ContainerSummary>, dead: &Dead) -> Containers {
     list.truncate(MOST_CONTAINERS);
     list.retain(|one| one.id.as_ref().is_none_or(|id| !dead.0.contains(id)));
-    list.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-    list.into_iter().filter_map(|one| Some((agent(&one)?, addresses(one)))).collect()
+    list.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+    let mut containers = Containers::new();
+    for one in list {
+        if let Some(agent) = agent(&one) {
+            containers.entry(agent).or_default().push(addresses(one));
+        }
+    }
+    containers
 }
 
 /// The agent whose label a container carries, if that can be one.
@@ -184,8 +191,8 @@ mod tests {
             container("b", "agent:gardener:main", 20, "10.0.0.2"),
             container("a", "agent:gardener", 10, "10.0.0.1"),
         ];
-        let found = newest(list, &Dead::default());
-        assert_eq!(found["gardener"]["garden"].to_string(), "10.0.0.2");
+        let found = by_agent(list, &Dead::default());
+        assert_eq!(found["gardener"][0]["garden"].to_string(), "10.0.0.2");
     }
 
     #[test]
@@ -203,9 +210,9 @@ mod tests {
         };
         let mut dead = Dead::default();
         dead.hear(told("die"));
-        assert_eq!(newest(list(), &dead)["gardener"]["garden"].to_string(), "10.0.0.1");
+        assert_eq!(by_agent(list(), &dead)["gardener"][0]["garden"].to_string(), "10.0.0.1");
         dead.hear(told("start"));
-        assert_eq!(newest(list(), &dead)["gardener"]["garden"].to_string(), "10.0.0.2");
+        assert_eq!(by_agent(list(), &dead)["gardener"][0]["garden"].to_string(), "10.0.0.2");
     }
 
     #[test]
@@ -213,11 +220,11 @@ mod tests {
         let long = format!("agent:{}", "x".repeat(65));
         for session in ["gardener", "agent:", "agent:../x", "agent:Gardener", "agent:a b", &long] {
             assert!(
-                newest(vec![container("a", session, 1, "10.0.0.1")], &Dead::default()).is_empty(),
+                by_agent(vec![container("a", session, 1, "10.0.0.1")], &Dead::default()).is_empty(),
                 "{session}"
             );
         }
-        let nowhere = newest(vec![container("a", "agent:gardener", 1, "")], &Dead::default());
-        assert!(nowhere["gardener"].is_empty(), "no address while it is on no network");
+        let nowhere = by_agent(vec![container("a", "agent:gardener", 1, "")], &Dead::default());
+        assert!(nowhere["gardener"][0].is_empty(), "no address while it is on no network");
     }
 }

@@ -247,8 +247,8 @@ fn addresses(config: &Config, seen: &Seen) -> BTreeMap<String, IpAddr> {
         IpAddr::V4(address) => config.networks.values().any(|network| network.subnet.contains(*address)),
         IpAddr::V6(_) => false,
     };
-    let of = |networks: &BTreeMap<String, IpAddr>| networks.values().find(held).copied();
-    seen.containers.iter().filter_map(|(agent, networks)| Some((agent.clone(), of(networks)?))).collect()
+    let of = |all: &[BTreeMap<String, IpAddr>]| all.iter().flat_map(BTreeMap::values).find(held).copied();
+    seen.containers.iter().filter_map(|(agent, all)| Some((agent.clone(), of(all)?))).collect()
 }
 
 /// What the kernel carries: what it can lead into a container and nobody else drops on the way. What it does not carry,
@@ -283,4 +283,23 @@ fn led_by_kernel(config: &Config, addresses: &BTreeMap<String, IpAddr>) -> Vec<D
         outside.then(|| Dnat { listen: *listen, to, bridge: network.bridge.clone() })
     };
     config.forwards.iter().filter_map(carry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_of_the_same_name_on_a_network_of_somebody_else_does_not_count() {
+        let text =
+            r#"{"networks":{"garden":{"bridge":"fkt-garden","subnet":"10.208.0.0/27","internet":true}}}"#;
+        let config: Config = serde_json::from_str(text).unwrap();
+        let on =
+            |network: &str, address: &str| BTreeMap::from([(network.to_owned(), address.parse().unwrap())]);
+        let theirs = on("meadow", "10.209.0.2");
+        let ours = on("garden", "10.208.0.2");
+        let containers = BTreeMap::from([("gardener".to_owned(), vec![theirs, ours])]);
+        let seen = Seen { containers, trouble: None };
+        assert_eq!(addresses(&config, &seen)["gardener"].to_string(), "10.208.0.2");
+    }
 }

@@ -26,7 +26,8 @@ use serde_json::json;
 const PROGRAM: &str = r#"
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    assert_eq!(arguments[1..], ["forward", "--dir", "/var/lib/fraktalia", "--control", "/run/fraktalia.sock"]);
+    assert_eq!(arguments[1..3], ["forward", "--realm"]);
+    assert_eq!(arguments[4..], ["--dir", "/var/lib/fraktalia", "--control", "/run/fraktalia.sock"]);
     std::fs::write("/run/fraktalia.sock", "VERSION").expect("/run can be written");
     std::fs::write("/var/lib/fraktalia/state", "VERSION").expect("the volume can be written");
     assert!(std::fs::write("/etc/passwd", "").is_err(), "the root is read-only");

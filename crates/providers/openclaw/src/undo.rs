@@ -38,7 +38,7 @@ fn guarded(
     text: &str,
     named: &[Known],
     wish: Option<Dialect>,
-    work: impl FnOnce(&mut Editor<'_>) -> Result<(), FileError>,
+    work: impl FnOnce(&mut Editor<'_, '_>) -> Result<(), FileError>,
 ) -> Result<Option<String>, FileError> {
     let (mut document, before) = Document::parse_with_value(text)?;
     dialect::check(&document)?;
