@@ -71,18 +71,22 @@ async fn a_bad_manifest_is_shown_with_its_place_and_a_cure() {
 }
 
 #[tokio::test]
-async fn what_this_version_cannot_do_is_refused_and_never_ignored() {
+async fn what_cannot_be_done_is_refused_and_never_ignored() {
     let Some(stage) = Stage::set(With::FileOnly).await else { return };
-    let network = "networks:\n  refused-net: { allow: [\"192.168.1.40:22/tcp\"] }\n";
+    let network = "networks:\n  refused-net: { allow: [\"[fd00::1]:22/tcp\"] }\n";
     for (case, wishes, words) in [
-        ("a forward", "forwards:\n  - { host_port: 9010, fractal: gardener }\n", &["forward"][..]),
-        ("an opening", network, &["allow", "hint"]),
+        (
+            "a forward",
+            "forwards:\n  - { host_port: 9010, fractal: gardener }\n",
+            &["has no sandbox", "hint"][..],
+        ),
+        ("an opening", network, &["IPv4 only", "hint"]),
     ] {
         stage.manifest(&format!("{GARDENER}{wishes}"));
-        refused(&stage, case, 15, words).await;
+        refused(&stage, case, 10, words).await;
     }
     stage.manifest(&format!("{GARDENER}    forwards: [9000]\n"));
-    refused(&stage, "a forward of a fractal", 15, &["forward"]).await;
+    refused(&stage, "a forward of a fractal", 10, &["has no sandbox"]).await;
     // Nothing in a live system depends on it, so it is told and no more.
     let admin = "rooms: { admin: { members: [ana] } }\nadmin_room: { room: admin, operators: [ana] }\n";
     stage.manifest(&format!("{GARDENER}{admin}"));
