@@ -50,7 +50,7 @@ impl HelperSpec {
 
     /// The tag of its image.
     pub fn tag(&self) -> String {
-        tag(&self.version)
+        tag(&self.realm, &self.version)
     }
 }
 
@@ -59,9 +59,9 @@ pub fn name(realm: &str) -> String {
     format!("fraktalia-helper-{realm}")
 }
 
-/// The tag of the image of a version.
-pub fn tag(version: &str) -> String {
-    format!("{IMAGE}:{}", short(version))
+/// The tag of a realm's image of a version. Two realms on one engine do not share it: each takes its own away.
+pub fn tag(realm: &str, version: &str) -> String {
+    format!("{IMAGE}:{realm}-{}", short(version))
 }
 
 /// What all tags of helpers begin with.

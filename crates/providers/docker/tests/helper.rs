@@ -215,7 +215,7 @@ async fn a_helper_that_was_altered_or_stopped_is_made_anew() {
     assert_eq!((&*stopped.field, stopped.to.as_deref()), ("running", Some("true")));
     helped.converge().await;
 
-    let tag = format!("fraktalia-helper:{}", &helped.version()[..12]);
+    let tag = format!("fraktalia-helper:{}-{}", helped.world.mark, &helped.version()[..12]);
     let labels = helped.container().await.unwrap().config.unwrap().labels.unwrap();
     host.docker(&["rm", "--force", &name]).await.unwrap();
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!("--label={key}={value}")).collect();

@@ -8,7 +8,7 @@ use fraktalia_engine::{Landed, StepCx, StepError};
 use fraktalia_model::{Outputs, ResourceId};
 use serde::{Deserialize, Serialize};
 
-use super::{HelperBuild, HelperSpec, IMAGE, image, name, settings, tag};
+use super::{HelperBuild, HelperSpec, IMAGE, image, name, settings};
 use crate::client::{BuildError, BuildRequest, Client};
 use crate::error::DockerError;
 use crate::labels::{self, Labels};
@@ -417,7 +417,7 @@ pub fn by_hand(helper: &HelperSpec, before: &Before) -> Vec<String> {
         _ => {}
     }
     if !before.image {
-        commands.push(format!("docker image rm {}", tag(&helper.version)));
+        commands.push(format!("docker image rm {}", helper.tag()));
     }
     commands
 }
