@@ -130,7 +130,7 @@ impl Subject for Helped {
             "version": version,
             "runs": container.and_then(|one| one.state?.running),
             "volume": self.has_volume().await,
-            "images": self.images().await,
+            "images": self.images().await.iter().map(|tag| tag.replace(&self.world.mark, "mark")).collect::<Vec<_>>(),
         })
     }
 }
@@ -260,7 +260,7 @@ async fn a_death_at_any_moment_and_a_resume_or_a_rollback_end_as_they_should() {
     let Some(engine) = Engine::remote().await else { return };
     let programs = Arc::new(tempfile::tempdir().unwrap());
     let program = program(programs.path(), "one");
-    // Each in a realm of its own, so that one engine serves all; only the image is shared, and is removed in between.
+    // Each in a realm of its own, so that one engine serves all; what the one before left is removed.
     let fresh = async || {
         let Engine::Remote(host) = &engine else { unreachable!() };
         let everything = "docker ps -aq | xargs -r docker rm -f; docker images -q fraktalia-helper | xargs -r docker rmi -f";

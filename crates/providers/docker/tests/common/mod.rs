@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest};
@@ -34,6 +35,22 @@ use serde_json::json;
 /// Marks all that tests make on a real engine.
 const TEST: &str = "io.fraktalia.test";
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A hundred of numbers that no other test process has now: the kernel gives the lock back when this one ends.
+fn hundred() -> u32 {
+    static TAKEN: OnceLock<(u32, File)> = OnceLock::new();
+    let take = || {
+        let dir = std::env::temp_dir().join("fraktalia-test-worlds");
+        std::fs::create_dir_all(&dir).unwrap();
+        let first = std::process::id() % 100;
+        let lock = |number: u32| {
+            let file = File::create(dir.join(number.to_string())).unwrap();
+            file.try_lock().ok().map(|()| (number, file))
+        };
+        (first..100).chain(0..first).find_map(lock).expect("fewer than a hundred tests at a time")
+    };
+    TAKEN.get_or_init(take).0
+}
 
 #[derive(Clone)]
 pub enum Engine {
@@ -105,7 +122,7 @@ pub struct World {
 impl World {
     /// A realm with a network, an image to build, and one fractal, `gardener`, in a sandbox of both.
     pub async fn on(engine: Engine) -> Self {
-        let number = (std::process::id() % 40 * 100 + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let number = hundred() * 100 + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
         let mark = format!("fkt-t{number}");
         let root = tempfile::tempdir().unwrap();
         let docker = Client::connect(engine.endpoint()).await.unwrap().docker().clone();
@@ -153,9 +170,7 @@ impl World {
 
     /// A subnet of this world's own.
     pub fn subnet(&self, offset: u32) -> String {
-        let place = self.number * 4 + offset;
-        format!("10.{}.{}.0/26", 128 + place / 4 / 256 % 100, place / 4 % 256)
-            .replace("0/26", &format!("{}/26", offset * 64))
+        format!("10.{}.{}.{}/26", 128 + self.number / 256, self.number % 256, offset * 64)
     }
 
     pub fn agent(&self) -> String {
