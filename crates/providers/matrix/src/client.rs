@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use fraktalia_model::{SecretText, UserId};
 use reqwest::{Method, Response, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value as Json;
+use serde_json::error::Category;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
@@ -17,6 +18,7 @@ use crate::error::MatrixError;
 
 pub mod rooms;
 pub mod spaces;
+pub mod sync;
 pub mod users;
 
 /// How long and how much we are ready to wait for.
@@ -34,6 +36,9 @@ pub struct Limits {
     pub settle: Duration,
     /// Largest answer in bytes.
     pub body: usize,
+    /// How many rooms are read in one answer: enough to be cheap, and not so many that it takes long or much memory.
+    /// With 0 each is asked for.
+    pub rooms_at_once: usize,
 }
 
 impl Default for Limits {
@@ -45,6 +50,7 @@ impl Default for Limits {
             total: Duration::from_mins(4),
             settle: Duration::from_secs(5),
             body: 64 * 1024 * 1024,
+            rooms_at_once: 100,
         }
     }
 }
@@ -223,14 +229,17 @@ impl Client {
     }
 
     async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, MatrixError> {
-        let what = call.what.clone();
-        let json = self.exchange(call).await?;
-        serde_json::from_value(json).map_err(|source| MatrixError::Misunderstood { what, source })
+        let body = self.exchange(&call).await?;
+        let what = call.what;
+        serde_json::from_slice(&body).map_err(|source| match source.classify() {
+            Category::Data => MatrixError::Misunderstood { what, source },
+            _ => self.not_matrix(what, StatusCode::OK, &body),
+        })
     }
 
     /// Like [`call`](Self::call), for calls whose answer holds nothing of interest.
     async fn tell(&self, call: Call<'_>) -> Result<(), MatrixError> {
-        self.exchange(call).await.map(drop)
+        self.call::<IgnoredAny>(call).await.map(drop)
     }
 
     /// Like [`call`](Self::call); what is not there is `None`.
@@ -244,13 +253,13 @@ impl Client {
 
     /// All tries of a call. A refusal for its rate had no effect, so it can be repeated; a failure is repeated for
     /// reads only.
-    async fn exchange(&self, call: Call<'_>) -> Result<Json, MatrixError> {
+    async fn exchange(&self, call: &Call<'_>) -> Result<Vec<u8>, MatrixError> {
         let deadline = Instant::now() + self.limits.total;
         let mut tries = 0;
         loop {
             tries += 1;
-            let error = match self.once(&call).await {
-                Ok(json) => return Ok(json),
+            let error = match self.once(call).await {
+                Ok(body) => return Ok(body),
                 Err(error) => error,
             };
             let pause = match &error {
@@ -270,7 +279,7 @@ impl Client {
         }
     }
 
-    async fn once(&self, call: &Call<'_>) -> Result<Json, MatrixError> {
+    async fn once(&self, call: &Call<'_>) -> Result<Vec<u8>, MatrixError> {
         let url = format!("{}{}", self.base, call.path);
         let token = call.token.unwrap_or(&self.token);
         let request = self.http.request(call.method.clone(), url).bearer_auth(token.expose());
@@ -284,7 +293,7 @@ impl Client {
         let status = response.status();
         let patience = retry_after(&response);
         let body = self.read(call, response).await?;
-        self.judge(call, status, patience, &body)
+        if status.is_success() { Ok(body) } else { Err(self.refusal(call, status, patience, &body)) }
     }
 
     /// How long one try of a call may take.
@@ -318,31 +327,23 @@ impl Client {
         }
     }
 
-    fn judge(
+    fn refusal(
         &self,
         call: &Call<'_>,
         status: StatusCode,
         patience: Option<Duration>,
         body: &[u8],
-    ) -> Result<Json, MatrixError> {
-        let what = || call.what.clone();
+    ) -> MatrixError {
+        let what = call.what.clone();
         let Ok(json) = serde_json::from_slice::<Json>(body) else {
-            return Err(MatrixError::NotMatrix {
-                what: what(),
-                url: self.base.clone(),
-                status: status.as_u16(),
-                excerpt: excerpt(body),
-            });
+            return self.not_matrix(what, status, body);
         };
-        if status.is_success() {
-            return Ok(json);
-        }
         let text = |key: &str| json.get(key).and_then(Json::as_str).map(ToOwned::to_owned);
         let (errcode, message) =
             (text("errcode").unwrap_or_else(|| "without a code".into()), text("error").unwrap_or_default());
-        Err(match status.as_u16() {
+        match status.as_u16() {
             429 => MatrixError::RateLimited {
-                what: what(),
+                what,
                 retry_after: json
                     .get("retry_after_ms")
                     .and_then(Json::as_u64)
@@ -350,9 +351,14 @@ impl Client {
                     .or(patience)
                     .unwrap_or(Duration::from_secs(1)),
             },
-            status @ 500.. => MatrixError::Failed { what: what(), status, errcode, message },
-            status => MatrixError::Refused { what: what(), status, errcode, message },
-        })
+            status @ 500.. => MatrixError::Failed { what, status, errcode, message },
+            status => MatrixError::Refused { what, status, errcode, message },
+        }
+    }
+
+    fn not_matrix(&self, what: String, status: StatusCode, body: &[u8]) -> MatrixError {
+        let url = self.base.clone();
+        MatrixError::NotMatrix { what, url, status: status.as_u16(), excerpt: excerpt(body) }
     }
 }
 

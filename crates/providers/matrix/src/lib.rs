@@ -3,7 +3,7 @@
 //! | file | job |
 //! |---|---|
 //! | `spec`, `lower` | what is asked, and how it follows from the manifest |
-//! | `state`, `marker`, `observe` | what is seen, whose it is, and how it is read |
+//! | `state`, `marker`, `observe`, `snapshot` | what is seen, whose it is, how it is read, and what is kept of it for the next look |
 //! | `diff`, `steps`, `op` | what differs, what is to be done about it, and the vocabulary of doing |
 //! | `perform`, `create` | the effects |
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
@@ -21,6 +21,7 @@ mod observe;
 pub mod op;
 mod perform;
 mod picture;
+mod snapshot;
 pub mod spec;
 pub mod state;
 mod steps;

@@ -10,8 +10,7 @@ use fraktalia_plan::StepId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::client::rooms::StateEvent;
-use crate::state::RoomView;
+use crate::state::{RoomView, Stated};
 
 /// Type of the state event, and key of the stamp inside `m.room.create`.
 pub const MARKER: &str = "io.fraktalia.owner";
@@ -71,7 +70,7 @@ pub enum Tag {
 
 /// Whose the room is, for `realm` and our own user `me`.
 pub fn tag(room: &RoomView, me: &UserId, realm: &str) -> Tag {
-    let by_us = |event: &&StateEvent| event.sender == *me;
+    let by_us = |event: &&Stated| event.sender == *me;
     if let Some(event) = room.get(MARKER, "").filter(by_us) {
         return match Marker::read(&event.content) {
             Some(marker) if marker.realm != realm => Tag::Other { realm: marker.realm },

@@ -1,7 +1,7 @@
 //! Reads what lives: who we are, the users and tokens that matter, the rooms that are asked for or ours.
 //!
-//! Reading a room whole costs Synapse some 4 ms of its one processor. So only rooms that a wanted alias, our record
-//! or our marker points to are read whole; of any other room that we are in, one event is asked for.
+//! Reading a room whole costs Synapse some 4 ms of its one processor. So only rooms that a wanted alias or our marker
+//! points to are read whole, and of those only what changed since the last look; see [`read`].
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ use crate::state::{MatrixState, TokenState, UserState};
 use crate::system::Matrix;
 use crate::token_file;
 
+mod read;
 pub(crate) mod rooms;
 
 /// How many reads run at once; more do not make Synapse faster.
@@ -69,7 +70,7 @@ pub(crate) async fn observe(
         limits(&client, &interests),
         users(&client, ask.realm, &interests),
         tokens(&client, ask, &interests),
-        rooms::rooms(&client, ask, &interests),
+        rooms::rooms(&client, &matrix.homeserver, ask, &interests),
     )?;
     let mut seen = rooms;
     for part in [limits, users, tokens] {

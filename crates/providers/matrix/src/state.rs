@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::client::rooms::StateEvent;
+use crate::marker::MARKER;
 use crate::op::{MARKER_LEVEL, PICTURE_SHA};
 
 /// A living resource.
@@ -173,38 +174,72 @@ impl Membership {
         }
     }
 
-    fn of(event: &StateEvent) -> Option<Self> {
+    fn of(user: &str, event: &Stated) -> Option<Self> {
         match event.content.get("membership")?.as_str()? {
             "join" => Some(Self::Joined),
             "invite" => Some(Self::Invited),
             "knock" => Some(Self::Knocking),
             "ban" => Some(Self::Banned),
-            "leave" if event.sender.0 == event.state_key => Some(Self::Left),
+            "leave" if event.sender.0 == user => Some(Self::Left),
             "leave" => Some(Self::Kicked),
             _ => None,
         }
     }
 }
 
-/// The state of one room, as it was read.
-#[derive(Clone, Debug)]
+/// The types of state that say what we need to know of a room; a view keeps these alone.
+pub(crate) const WATCHED: [&str; 13] = [
+    "m.room.create",
+    "m.room.member",
+    "m.room.name",
+    "m.room.topic",
+    "m.room.canonical_alias",
+    "m.room.join_rules",
+    "m.room.history_visibility",
+    "m.room.encryption",
+    "m.room.power_levels",
+    "m.room.avatar",
+    "m.space.child",
+    "m.space.parent",
+    MARKER,
+];
+
+/// What the state of a room says under one type and state key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stated {
+    /// Who said so. The homeserver vouches for this, and for nothing in `content`.
+    pub sender: UserId,
+    /// What it says.
+    pub content: Json,
+}
+
+/// The state of one room, as it was read, as far as it is watched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoomView {
     /// Its id.
     pub room: RoomId,
-    events: BTreeMap<(String, String), StateEvent>,
+    /// By type and state key.
+    events: BTreeMap<String, BTreeMap<String, Stated>>,
 }
 
 impl RoomView {
     /// The room with these state events.
     pub fn new(room: RoomId, events: Vec<StateEvent>) -> Self {
-        let events =
-            events.into_iter().map(|event| ((event.kind.clone(), event.state_key.clone()), event)).collect();
-        Self { room, events }
+        let mut view = Self { room, events: BTreeMap::new() };
+        for event in events.into_iter().filter(|event| WATCHED.contains(&event.kind.as_str())) {
+            let StateEvent { kind, state_key, sender, mut content } = event;
+            // Members are many, and of most of what they say of themselves nothing is asked.
+            if let Some(fields) = content.as_object_mut().filter(|_| kind == "m.room.member") {
+                fields.retain(|field, _| matches!(field.as_str(), "membership" | "displayname"));
+            }
+            view.events.entry(kind).or_default().insert(state_key, Stated { sender, content });
+        }
+        view
     }
 
     /// An event of the state. One without content counts as there: the caller knows what that means.
-    pub fn get(&self, kind: &str, state_key: &str) -> Option<&StateEvent> {
-        self.events.get(&(kind.to_owned(), state_key.to_owned()))
+    pub fn get(&self, kind: &str, state_key: &str) -> Option<&Stated> {
+        self.events.get(kind)?.get(state_key)
     }
 
     /// A text inside an event; an empty one is as good as none.
@@ -213,18 +248,19 @@ impl RoomView {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// All events of a type.
-    pub fn of_type<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a StateEvent> {
-        self.events
-            .range((kind.to_owned(), String::new())..)
-            .map(|(_, event)| event)
-            .take_while(move |event| event.kind == kind)
+    /// All events of a type, each with its state key.
+    pub fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, &Stated)> {
+        self.events.get(kind).into_iter().flatten().map(|(key, event)| (key.as_str(), event))
     }
 
     /// How a user stands to the room.
     pub fn member(&self, user: &UserId) -> Option<MemberState> {
         let event = self.get("m.room.member", &user.0)?;
-        Some(MemberState { room: self.room.clone(), user: user.clone(), membership: Membership::of(event)? })
+        Some(MemberState {
+            room: self.room.clone(),
+            user: user.clone(),
+            membership: Membership::of(&user.0, event)?,
+        })
     }
 
     /// What a user is called in the room.
@@ -233,7 +269,7 @@ impl RoomView {
         Some(NameState {
             room: self.room.clone(),
             user: user.clone(),
-            joined: Membership::of(event)? == Membership::Joined,
+            joined: Membership::of(&user.0, event)? == Membership::Joined,
             display_name: event.content.get("displayname").and_then(Json::as_str).map(ToOwned::to_owned),
         })
     }
@@ -241,8 +277,10 @@ impl RoomView {
     /// Who is in it or invited.
     pub fn present(&self) -> impl Iterator<Item = UserId> {
         self.of_type("m.room.member")
-            .filter(|event| matches!(Membership::of(event), Some(Membership::Joined | Membership::Invited)))
-            .map(|event| UserId(event.state_key.clone()))
+            .filter(|(user, event)| {
+                matches!(Membership::of(user, event), Some(Membership::Joined | Membership::Invited))
+            })
+            .map(|(user, _)| UserId(user.to_owned()))
     }
 
     /// Who made it.
@@ -282,8 +320,8 @@ impl RoomView {
         let (_, server) = me.0.split_once(':')?;
         let power = |user: &UserId| state.level(user).unwrap_or(i64::MAX);
         self.of_type("m.room.member")
-            .filter(|event| Membership::of(event) == Some(Membership::Joined))
-            .map(|event| UserId(event.state_key.clone()))
+            .filter(|(user, event)| Membership::of(user, event) == Some(Membership::Joined))
+            .map(|(user, _)| UserId(user.to_owned()))
             .filter(|user| user.0.split_once(':').is_some_and(|(_, its)| its == server))
             .max_by_key(|user| (power(user), std::cmp::Reverse(user.clone())))
     }
@@ -341,7 +379,7 @@ impl RoomState {
     /// The level that it takes to write our marker.
     pub fn marker_level(&self) -> i64 {
         let events = self.power_levels.get("events");
-        let own = events.and_then(|events| events.get(crate::marker::MARKER));
+        let own = events.and_then(|events| events.get(MARKER));
         own.or_else(|| self.power_levels.get("state_default")).and_then(Json::as_i64).unwrap_or(50)
     }
 }

@@ -31,6 +31,7 @@ impl World {
     pub fn handle_half(&mut self, call: &Call) -> Answer {
         let user = self.tokens.get(&call.token).cloned().unwrap_or_default();
         self.make_room(&user, &call.body, Extent::UpToTheCreator)?;
+        self.note_events();
         Err(Refusal::new(500, "M_UNKNOWN", "Internal server error"))
     }
 
@@ -52,7 +53,8 @@ impl World {
         } else {
             format!("!sim{number}:{}", self.setup.server_name)
         };
-        let mut room = Room { version: version.clone(), creator: user.to_owned(), state: BTreeMap::new() };
+        let (creator, state, fresh) = (user.to_owned(), BTreeMap::new(), Vec::new());
+        let mut room = Room { version: version.clone(), creator, state, fresh };
         let mut create = body.get("creation_content").cloned().unwrap_or_else(|| json!({}));
         create["room_version"] = json!(version);
         room.set("m.room.create", "", user, create);

@@ -75,6 +75,12 @@ pub(super) type Answer = Result<Json, Refusal>;
 
 impl World {
     pub fn handle(&mut self, call: &Call) -> Answer {
+        let answer = self.answer(call);
+        self.note_events();
+        answer
+    }
+
+    fn answer(&mut self, call: &Call) -> Answer {
         let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
         if let ["_synapse", "admin", "v1", "server_version"] = segments.as_slice() {
             return Ok(json!({"server_version": "1.163.2"}));
@@ -95,6 +101,9 @@ impl World {
                 self.admin(&user, call, rest)
             }
             ["_matrix", "client", "v3", rest @ ..] => self.client(&user, call, rest),
+            ["_matrix", "client", "unstable", "org.matrix.simplified_msc3575", "sync"] => {
+                Ok(self.sliding_sync(&user, call))
+            }
             ["_matrix", "media", "v3", "upload"] => Ok(self.upload(&user, &call.bytes)),
             _ => Err(Refusal::unrecognized()),
         }
@@ -111,6 +120,8 @@ impl World {
                     self.rooms.iter().filter(|(_, room)| room.is_joined(user)).map(|(id, _)| id).collect();
                 Ok(json!({"joined_rooms": joined}))
             }
+            ("GET", ["sync"]) => self.sync(user, call),
+            ("GET", ["rooms", room, "event", id]) => self.event(user, room, id),
             ("POST", ["logout"]) => {
                 self.tokens.remove(&call.token);
                 Ok(json!({}))

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::Setup;
 use super::routes::Refusal;
+use super::sync::Streamed;
 
 /// A user.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,8 @@ pub(super) struct Room {
     pub version: String,
     pub creator: String,
     pub state: BTreeMap<(String, String), Event>,
+    /// Types of the events that are not on the stream yet.
+    pub fresh: Vec<String>,
 }
 
 /// A picture.
@@ -52,6 +55,7 @@ pub(super) struct World {
     pub rooms: BTreeMap<String, Room>,
     pub aliases: BTreeMap<String, String>,
     pub media: Vec<Media>,
+    pub(super) stream: Vec<Streamed>,
     counter: u64,
 }
 
@@ -64,6 +68,7 @@ impl World {
             rooms: BTreeMap::new(),
             aliases: BTreeMap::new(),
             media: Vec::new(),
+            stream: Vec::new(),
             counter: 0,
         }
     }
@@ -148,6 +153,7 @@ impl Room {
             self.state.get(&at).is_some_and(|event| event.content == content && event.sender == sender);
         if !same {
             self.state.insert(at, Event { sender: sender.to_owned(), content });
+            self.fresh.push(kind.to_owned());
         }
     }
 

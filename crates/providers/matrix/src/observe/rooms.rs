@@ -8,32 +8,24 @@ use fraktalia_model::{Note, ResourceId, RoomId, SystemId, UserId, id};
 use fraktalia_plan::{Observed, Owner, Seen};
 use serde_json::Value as Json;
 
-use super::{Interest, Interests, each};
+use super::read::Rooms;
+use super::{Interest, Interests};
 use crate::client::Client;
-use crate::client::rooms::Key;
 use crate::error::MatrixError;
-use crate::marker::{MARKER, Tag, tag};
+use crate::marker::Tag;
 use crate::spec::{MatrixSpec, RoomSpec};
 use crate::state::{ChildState, MatrixState, MemberState, Membership, RoomView};
-
-/// All rooms that matter, as they were read.
-struct Rooms {
-    views: BTreeMap<RoomId, RoomView>,
-    tags: BTreeMap<RoomId, Tag>,
-    /// The room behind each wanted alias that is taken.
-    holders: BTreeMap<String, RoomId>,
-    /// How many rooms our own user is in.
-    joined: BTreeSet<RoomId>,
-}
 
 /// Reads the rooms, and what is in them.
 pub(super) async fn rooms(
     client: &Client,
+    homeserver: &str,
     ask: &Ask<'_, MatrixSpec>,
     interests: &Interests<'_>,
 ) -> Result<Observed<MatrixState>, MatrixError> {
     let me = client.me().await?;
-    let read = read(client, ask, interests).await?;
+    let wanted = wanted_aliases(interests);
+    let read = Rooms::read(client, ask, homeserver, &wanted).await?;
     let mut seen = Observed::default();
     let chosen = choose(&read, interests, &mut seen);
     for (id, (room, owner)) in &chosen {
@@ -54,8 +46,13 @@ pub(super) async fn rooms(
     if strangers > 0 {
         seen.strangers.insert("rooms".into(), strangers);
     }
-    seen.how = format!("{} rooms read whole", read.views.len());
+    seen.how = read.how;
     Ok(seen)
+}
+
+fn wanted_aliases(interests: &Interests<'_>) -> BTreeSet<String> {
+    let wanted = interests.values().filter(|interest| interest.want.is_some());
+    wanted.filter_map(room_spec).map(|spec| spec.alias.clone()).collect()
 }
 
 fn room_spec<'a>(interest: &'a Interest<'_>) -> Option<&'a RoomSpec> {
@@ -63,54 +60,6 @@ fn room_spec<'a>(interest: &'a Interest<'_>) -> Option<&'a RoomSpec> {
         Some(MatrixSpec::Room(spec)) => Some(spec),
         _ => None,
     }
-}
-
-async fn read(
-    client: &Client,
-    ask: &Ask<'_, MatrixSpec>,
-    interests: &Interests<'_>,
-) -> Result<Rooms, MatrixError> {
-    let me = client.me().await?;
-    let wanted: BTreeSet<String> = interests
-        .values()
-        .filter(|interest| interest.want.is_some())
-        .filter_map(room_spec)
-        .map(|spec| spec.alias.clone())
-        .collect();
-    let resolved = each(wanted.into_iter().collect(), |alias: String| async move {
-        let room = client.resolve(&alias).await?;
-        Ok((alias, room))
-    })
-    .await?;
-    let holders: BTreeMap<String, RoomId> =
-        resolved.into_iter().filter_map(|(alias, room)| Some((alias, room?))).collect();
-    let joined: BTreeSet<RoomId> = client.joined_rooms().await?.into_iter().collect();
-    let mut candidates: BTreeSet<RoomId> = holders.values().cloned().collect();
-    let unknown: Vec<RoomId> = joined.difference(&candidates).cloned().collect();
-    tracing::debug!(candidates = candidates.len(), unknown = unknown.len(), "rooms to look at");
-    let probe =
-        |room: RoomId| async move { Ok(carries_our_marker(client, &room, me).await?.then_some(room)) };
-    candidates.extend(each(unknown, probe).await?.into_iter().flatten());
-    let whole = |room: RoomId| async move {
-        let events = client.room_state(&room).await?;
-        Ok(events.map(|events| RoomView::new(room, events)))
-    };
-    let views: BTreeMap<RoomId, RoomView> = each(candidates.into_iter().collect(), whole)
-        .await?
-        .into_iter()
-        .flatten()
-        .map(|view| (view.room.clone(), view))
-        .collect();
-    let tags = views.iter().map(|(room, view)| (room.clone(), tag(view, me, ask.realm))).collect();
-    Ok(Rooms { views, tags, holders, joined })
-}
-
-/// Whether a room that nothing else points to may be ours: there is a marker, and our own user sent it.
-async fn carries_our_marker(client: &Client, room: &RoomId, me: &UserId) -> Result<bool, MatrixError> {
-    let key = Key { kind: MARKER, state_key: "" };
-    let event = client.state_event(room, key).await?;
-    let ours = |content: &Json| content.get("realm").is_some() && content.get("retired").is_none();
-    Ok(event.is_some_and(|event| event.sender == *me && ours(&event.content)))
 }
 
 /// Which room stands for which resource, and whose it is.
@@ -281,8 +230,10 @@ fn children(
     }
     // Places that we gave to rooms of ours, also where our record of them was lost.
     for (space, key) in &keys {
-        for event in read.views[*space].of_type("m.space.child").filter(|event| event.sender == *me) {
-            let room = RoomId(event.state_key.clone());
+        for (child, event) in
+            read.views[*space].of_type("m.space.child").filter(|(_, event)| event.sender == *me)
+        {
+            let room = RoomId(child.to_owned());
             if let Some(child) = keys.get(&room).filter(|_| tells(&event.content)) {
                 pairs.insert(id::child(key, child), ((*space).clone(), room));
             }

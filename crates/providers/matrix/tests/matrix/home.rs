@@ -30,12 +30,21 @@ impl Home {
 
     /// A real one, or `None` where none is installed; the reason is printed then.
     pub async fn real() -> Option<Self> {
+        Self::real_as(SynapseOptions::default()).await
+    }
+
+    /// A real one that takes as much as anybody asks.
+    pub async fn real_without_limits() -> Option<Self> {
+        Self::real_as(SynapseOptions { without_rate_limits: true, ..SynapseOptions::default() }).await
+    }
+
+    async fn real_as(options: SynapseOptions) -> Option<Self> {
         let cache = Cache::for_test()?;
         let dir = tempfile::tempdir().expect("a folder");
         // Until it has built all its indices, a minute after its first start, a Synapse on SQLite answers 500 when a
         // user is to be put back into use.
         let extra_yaml = "background_updates: { sleep_enabled: false }".into();
-        let options = SynapseOptions { extra_yaml, ..SynapseOptions::default() };
+        let options = SynapseOptions { extra_yaml, ..options };
         let synapse = Synapse::start_with(&cache, dir.path(), options).await.expect("Synapse starts");
         let admin = synapse.admin().clone();
         let path = "/_synapse/admin/v1/background_updates/status";
@@ -43,6 +52,14 @@ impl Home {
             tokio::task::yield_now().await;
         }
         Some(Self { base: synapse.base_url(), admin, server: Server::Real(Box::new(synapse), dir) })
+    }
+
+    /// The real one, for what only that can do.
+    pub fn synapse(&mut self) -> &mut Synapse {
+        match &mut self.server {
+            Server::Real(synapse, _) => synapse,
+            Server::Simulated(_) => panic!("only a real homeserver has a database"),
+        }
     }
 
     pub fn sim(&self) -> &SimSynapse {

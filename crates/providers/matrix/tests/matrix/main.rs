@@ -1,5 +1,6 @@
 //! The Matrix provider against a simulated homeserver, and the same against a real Synapse where one is installed.
 
+mod equal;
 mod faults;
 mod gateway;
 mod home;

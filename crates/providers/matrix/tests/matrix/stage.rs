@@ -62,6 +62,22 @@ impl Stage {
         StatePaths::new(self.path(&self.state))
     }
 
+    /// A second state directory with the same record of what is ours; what it keeps of its looks is its own.
+    pub fn other_state(&self) -> StatePaths {
+        let paths = StatePaths::new(self.path("other-state"));
+        paths.create().expect("the folders are made");
+        std::fs::copy(self.state().ledger(), paths.ledger()).expect("there is a record");
+        paths
+    }
+
+    /// Looks from another state directory or with other limits.
+    pub async fn plan_from(&self, state: StatePaths, limits: Limits, refresh: bool) -> Planned {
+        let section = self.manifest.matrix.as_ref().expect("a homeserver");
+        let registry = Registry::new().with(Matrix::new(section).with_limits(limits));
+        let session = Session::new(self.manifest.clone(), registry, state);
+        session.plan(&Options::default(), refresh).await.expect("a plan can be made")
+    }
+
     /// As if our state had been deleted.
     pub fn lose_state(&mut self) {
         self.state.push('x');
@@ -117,8 +133,13 @@ impl Stage {
         Subject::session(self, None)
     }
 
+    /// Plans from what is kept of earlier looks; a plan that believes nothing has to be the same.
     pub async fn plan(&self) -> Planned {
-        self.session().plan(&Options::default(), true).await.expect("a plan can be made")
+        let planned = self.session().plan(&Options::default(), false).await.expect("a plan can be made");
+        let afresh = self.session().plan(&Options::default(), true).await.expect("a plan can be made");
+        assert_eq!(planned.found, afresh.found, "the cache has to be true");
+        assert_eq!(planned.plan, afresh.plan, "the cache has to be true");
+        planned
     }
 
     pub async fn try_apply(&self) -> Ended {
