@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use fraktalia_engine::Outcome;
 use fraktalia_matrix::Limits;
 use fraktalia_matrix::marker::MARKER;
 use fraktalia_model::manifest::{MemberRole, MembersPolicy};
@@ -102,6 +101,7 @@ struct World {
     backup: Option<PathBuf>,
 }
 
+#[expect(clippy::print_stderr, reason = "how much was tried is worth knowing")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_kept_of_earlier_looks_is_as_true_as_a_fresh_read() {
     let Some(mut world) = World::real().await else { return };
@@ -133,7 +133,7 @@ async fn what_is_kept_of_earlier_looks_is_as_true_as_a_fresh_read() {
         let seen = world.compare(seed, step, &done).await;
         effects += usize::from(before.replace(seen.clone()).is_some_and(|before| before != seen));
     }
-    println!("{effects} of {steps} steps were seen in a plan");
+    eprintln!("{effects} of {steps} steps were seen in a plan");
     assert!(effects * 2 > steps, "most of what happens has to matter: {effects} of {steps}");
 }
 
@@ -199,17 +199,17 @@ impl World {
             let Some(room) = self.stage.room_id(&format!("room{index}")).await else { continue };
             let path = format!("/_matrix/client/v3/rooms/{}/state/{MARKER}/", encode(&room));
             let ours = me.get(&format!("{path}?format=event")).await;
-            let ours = ours
-                .is_ok_and(|event| event["sender"] == me.user_id() && event["content"]["realm"] == "home");
+            let resource = format!("matrix/room/room{index}");
+            let ours = ours.is_ok_and(|event| {
+                event["sender"] == me.user_id() && event["content"]["resource"] == resource
+            });
             if !ours {
                 self.delete(&self.outsider, &format!("/_matrix/client/v3/directory/room/{}", encode(&alias)))
                     .await;
             }
         }
-        let ended = fraktalia_testkit::contract::apply(&self.stage.session()).await;
-        if !matches!(&ended, Ok(ended) if ended.outcome == Some(Outcome::Applied)) {
-            println!("not healed: {ended:?}");
-        }
+        // What others did may still be in the way; then it stays broken until the next time.
+        let _ = fraktalia_testkit::contract::apply(&self.stage.session()).await;
         for index in 0..ROOMS {
             if let Some(room) = self.stage.room_id(&format!("room{index}")).await {
                 self.rooms[index] = room;

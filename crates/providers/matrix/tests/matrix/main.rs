@@ -4,6 +4,7 @@ mod equal;
 mod faults;
 mod gateway;
 mod home;
+mod looks;
 mod stage;
 mod suite;
 

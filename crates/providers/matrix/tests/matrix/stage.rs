@@ -70,6 +70,16 @@ impl Stage {
         paths
     }
 
+    /// Plans from what is kept of earlier looks.
+    pub async fn look(&self) -> Planned {
+        self.plan_from(self.state(), Limits::default(), false).await
+    }
+
+    /// Where one event of a room's state is read and written.
+    pub fn state_path(&self, room: &str, kind: &str) -> String {
+        format!("/_matrix/client/v3/rooms/{}/state/{kind}/", encode(room))
+    }
+
     /// Looks from another state directory or with other limits.
     pub async fn plan_from(&self, state: StatePaths, limits: Limits, refresh: bool) -> Planned {
         let section = self.manifest.matrix.as_ref().expect("a homeserver");
@@ -255,6 +265,11 @@ impl Subject for Stage {
             "secrets": secrets,
         })
     }
+}
+
+/// An alias as a part of a path.
+pub fn encoded_alias(key: &str) -> String {
+    encode(&Stage::alias(key))
 }
 
 /// A member called by a full id.
