@@ -40,7 +40,7 @@ async fn a_change_costs_the_reading_of_its_room() {
     stage
         .home
         .admin
-        .put(&stage.state_path(&room, "m.room.pinned_events"), &serde_json::json!({}))
+        .put(&Stage::state_path(&room, "m.room.pinned_events"), &serde_json::json!({}))
         .await
         .expect("done");
     let (unwatched, _) = calls(&stage).await;
@@ -48,7 +48,7 @@ async fn a_change_costs_the_reading_of_its_room() {
     stage
         .home
         .admin
-        .put(&stage.state_path(&room, "m.room.avatar"), &serde_json::json!({}))
+        .put(&Stage::state_path(&room, "m.room.avatar"), &serde_json::json!({}))
         .await
         .expect("done");
     let (changed, _) = calls(&stage).await;

@@ -76,7 +76,7 @@ impl Stage {
     }
 
     /// Where one event of a room's state is read and written.
-    pub fn state_path(&self, room: &str, kind: &str) -> String {
+    pub fn state_path(room: &str, kind: &str) -> String {
         format!("/_matrix/client/v3/rooms/{}/state/{kind}/", encode(room))
     }
 
