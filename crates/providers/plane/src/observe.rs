@@ -27,7 +27,7 @@ pub async fn observe(link: &dyn Link, host: &str) -> Result<Observed<State>, Obs
 }
 
 fn seen(view: &View, host: &str) -> Observed<State> {
-    let mut observed = Observed { how: "asked its helper".into(), ..Observed::default() };
+    let mut observed = Observed { how: how(view), ..Observed::default() };
     let mut found = |id, state| observed.found.insert(id, Seen { state, owner: Owner::Ours });
     for (name, rules) in &view.config.networks {
         found(id::isolation(host, name), State::Isolation { rules: rules.clone(), closed: view.closed });
@@ -43,4 +43,11 @@ fn seen(view: &View, host: &str) -> Observed<State> {
             .hint("`fraktalia status` asks it again")
     }));
     observed
+}
+
+/// How many of the forwards lead somewhere: a container comes and goes as its agent is asked for.
+fn how(view: &View) -> String {
+    let all = view.config.forwards.len();
+    let live = view.forwards.values().filter(|carried| carried.listening && carried.target.is_some()).count();
+    if all == 0 { "asked its helper".into() } else { format!("{live} of {all} forwards live") }
 }
