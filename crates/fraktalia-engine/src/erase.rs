@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fraktalia_model::{Data, Outputs, ResourceId, SystemId};
-use fraktalia_plan::erase::{AnyObserved, AnyResource, DynSystem};
+use fraktalia_plan::erase::{AnyDesired, AnyObserved, DynSystem};
 use fraktalia_plan::{Record, Sealed, System};
 
 use crate::paths::StatePaths;
@@ -17,7 +17,7 @@ pub struct AnyAsk<'a> {
     /// See [`Ask`], as for all fields here.
     pub realm: &'a str,
     /// What the manifest asks for.
-    pub wanted: &'a [AnyResource],
+    pub wanted: &'a AnyDesired,
     /// What our record says is ours in this system.
     pub owned: &'a BTreeMap<ResourceId, Record>,
     /// What systems yielded that were observed before.
@@ -60,10 +60,9 @@ impl<P: Provider> Executor for P {
         Provider::protects(self)
     }
     async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError> {
-        let wanted: Vec<_> = ask.wanted.iter().filter_map(AnyResource::typed).collect();
         let ask = Ask {
             realm: ask.realm,
-            wanted: &wanted,
+            wanted: ask.wanted.typed().unwrap_or_default(),
             owned: ask.owned,
             known: ask.known,
             refresh: ask.refresh,
