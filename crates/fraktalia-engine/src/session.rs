@@ -19,7 +19,7 @@ use crate::journal::{self, Entry, Fault, Header, Journal, JournalError, Outcome,
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Lock, LockError};
 use crate::paths::StatePaths;
-use crate::provider::ObserveError;
+use crate::provider::{ObserveError, Owned};
 use crate::secrets::Secrets;
 
 pub use fraktalia_plan::planner::Options;
@@ -271,22 +271,17 @@ impl Session {
         refresh: bool,
     ) -> Result<(AnyObserved, Look), (SystemId, ObserveError)> {
         let id = system.id();
-        let owned: Records = records
-            .iter()
-            .filter(|(resource, _)| resource.system == id)
-            .map(|(resource, record)| (resource.clone(), record.clone()))
-            .collect();
         let ask = AnyAsk {
             realm: &self.manifest.realm,
             wanted,
-            owned: &owned,
+            owned: Owned::of(records, &id),
             known,
             refresh,
             paths: &self.paths,
             secrets: &self.secrets,
         };
         let start = Instant::now();
-        let observed = system.observe(&ask).await.map_err(|error| (id, error))?;
+        let observed = system.observe(&ask).await.map_err(|error| (id.clone(), error))?;
         let look = Look { how: observed.how.clone(), took: start.elapsed() };
         Ok((observed, look))
     }
@@ -327,25 +322,25 @@ impl Session {
             return Err(SessionError::Blocked(notes));
         }
         if let Some(run) = self.unfinished()? {
-            return Err(SessionError::Unfinished(run.header.run));
+            return Err(SessionError::Unfinished(run.header.run.clone()));
         }
         let ledger = Ledger::load(&self.paths, &self.manifest.realm, &self.registry)?;
-        let header = header(plan, &ledger.records);
+        let header = Arc::new(header(plan, &ledger.records));
         let name = header.run.clone();
         if header.plan.steps.is_empty() && header.plan.changes.is_empty() {
             return self.record_only(header, ledger);
         }
         self.make_backup(&name)?;
-        let run = Run::replay([Entry::Open(Box::new(header.clone()))])
+        let run = Run::replay([Entry::Open(Arc::clone(&header))])
             .map_err(|source| JournalError::Replay { path: self.paths.journal(&name), source })?;
-        let entry = Entry::Open(Box::new(header));
+        let entry = Entry::Open(header);
         let journal = Journal::create(&self.paths.journal(&name), entry, self.fault).await?;
         let applier = Applier::new(self.surroundings(options), journal, run);
         self.go_on(applier, options).await
     }
 
     /// A plan without effect may still have something to put on record.
-    fn record_only(&self, header: Header, mut ledger: Ledger) -> Result<Ended, SessionError> {
+    fn record_only(&self, header: Arc<Header>, mut ledger: Ledger) -> Result<Ended, SessionError> {
         let name = header.run.clone();
         if !header.plan.records.is_empty() || !header.plan.forgotten.is_empty() {
             let statuses = Vec::new();

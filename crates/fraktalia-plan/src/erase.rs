@@ -152,6 +152,9 @@ impl<T: Data> From<Observed<T>> for AnyObserved {
     }
 }
 
+/// What was last asked of a resource of any system, read from its record.
+pub struct AnyLast(Box<dyn Any + Send + Sync>);
+
 /// A [`Work`] of any system.
 pub struct AnyWork<'a> {
     /// See [`Work`], as for all fields here.
@@ -188,13 +191,15 @@ pub trait DynSystem: Send + Sync {
     /// See [`System::describe_seen`].
     fn describe_seen(&self, id: &ResourceId, have: &AnySeen) -> Described;
     /// See [`System::diff`]. What was known of late values is filled in on both sides.
-    fn diff(&self, want: &dyn AnyResource, have: &AnySeen, last: Option<&Record>, known: &Outputs) -> Delta;
+    fn diff(&self, want: &dyn AnyResource, have: &AnySeen, last: Option<&AnyLast>, known: &Outputs) -> Delta;
     /// See [`System::steps`].
     fn steps(&self, work: &[AnyWork<'_>]) -> Vec<StepDraft<Sealed>>;
     /// See [`System::lint`].
     fn lint(&self, desired: &AnyDesired) -> Notes;
-    /// What our record is to say of a resource; `None` when `last` says it already.
-    fn remember(&self, want: &dyn AnyResource, last: Option<&Record>) -> Option<Record>;
+    /// What a record says was asked for last; `None` when this version cannot read it.
+    fn recall(&self, record: &Record) -> Option<AnyLast>;
+    /// What our record is to say of a resource; `None` when it says that already.
+    fn remember(&self, want: &dyn AnyResource, now: Option<(&Record, &AnyLast)>) -> Option<Record>;
     /// The spec of a record with what is known by now filled in.
     fn settle_record(&self, spec: &Json, known: &Outputs) -> Json;
     /// See [`System::default_on_remove`].
@@ -223,12 +228,14 @@ impl<S: System> DynSystem for S {
     fn describe_seen(&self, id: &ResourceId, have: &AnySeen) -> Described {
         System::describe_seen(self, id, &have.typed::<S::State>().expect(OWN).state)
     }
-    fn diff(&self, want: &dyn AnyResource, have: &AnySeen, last: Option<&Record>, known: &Outputs) -> Delta {
-        let last = last.and_then(last_spec::<S>).map(|mut last| {
+    fn diff(&self, want: &dyn AnyResource, have: &AnySeen, last: Option<&AnyLast>, known: &Outputs) -> Delta {
+        let last: Option<&S::Spec> = last.map(|last| last.0.downcast_ref().expect(OWN));
+        let settled = last.filter(|last| !last.pending().is_empty()).map(|last| {
+            let mut last = last.clone();
             last.settle(known);
             last
         });
-        System::diff(self, want.typed(), have.typed().expect(OWN), last.as_ref())
+        System::diff(self, want.typed(), have.typed().expect(OWN), settled.as_ref().or(last))
     }
     fn steps(&self, work: &[AnyWork<'_>]) -> Vec<StepDraft<Sealed>> {
         let lasts: Vec<Option<S::Spec>> =
@@ -239,7 +246,7 @@ impl<S: System> DynSystem for S {
             .map(|(item, last)| Work {
                 id: item.id,
                 verb: item.verb,
-                want: item.want.map(|want| want.typed()),
+                want: item.want.map(<dyn AnyResource>::typed),
                 have: item.have.map(|have| have.typed().expect(OWN)),
                 last: last.as_ref(),
                 fields: item.fields,
@@ -251,16 +258,19 @@ impl<S: System> DynSystem for S {
     fn lint(&self, desired: &AnyDesired) -> Notes {
         System::lint(self, desired.typed().expect(OWN))
     }
-    fn remember(&self, want: &dyn AnyResource, last: Option<&Record>) -> Option<Record> {
+    fn recall(&self, record: &Record) -> Option<AnyLast> {
+        last_spec::<S>(record).map(|spec| AnyLast(Box::new(spec)))
+    }
+    fn remember(&self, want: &dyn AnyResource, now: Option<(&Record, &AnyLast)>) -> Option<Record> {
         let want: &Resource<S::Spec> = want.typed();
         let spec = System::remember(self, &want.spec);
-        let same = |last: &Record| {
-            last.subject == want.subject
-                && last.on_remove == want.on_remove
-                && last.requires == want.requires
-                && last_spec::<S>(last).is_some_and(|last| last == spec)
+        let same = |(record, last): (&Record, &AnyLast)| {
+            record.subject == want.subject
+                && record.on_remove == want.on_remove
+                && record.requires == want.requires
+                && last.0.downcast_ref() == Some(&spec)
         };
-        (!last.is_some_and(same)).then(|| Record {
+        (!now.is_some_and(same)).then(|| Record {
             spec: json(&spec),
             requires: want.requires.clone(),
             on_remove: want.on_remove,

@@ -9,7 +9,7 @@ use fraktalia_model::manifest::OnRemove;
 use fraktalia_model::{Manifest, Note, Notes, Outputs, ResourceId, SystemId};
 
 use crate::change::{Cause, Change, Delta, FieldChange, Verb};
-use crate::erase::{AnyDesired, AnyObserved, AnyResource, AnySeen, AnyWork, DynSystem};
+use crate::erase::{AnyDesired, AnyLast, AnyObserved, AnyResource, AnySeen, AnyWork, DynSystem};
 use crate::graph::{self, Needs};
 use crate::limits;
 use crate::plan::{Basis, FORMAT, Plan};
@@ -73,6 +73,8 @@ struct Decision<'a> {
     have: Option<&'a AnySeen>,
     /// What our record says of it.
     last: Option<&'a Record>,
+    /// What it is to say, where that is something else.
+    record: Option<Record>,
     on_remove: OnRemove,
     fields: Vec<FieldChange>,
     why: String,
@@ -112,11 +114,10 @@ pub fn plan(input: &Input<'_>) -> Plan {
             .collect();
         if work.is_empty() { Vec::new() } else { view.system.steps(&work) }
     });
-    let (steps, edges) =
-        graph::order(drafts.collect(), &needs(&decisions)).unwrap_or_else(|circle| {
-            notes.push(circle_note(&circle));
-            (Vec::new(), Vec::new())
-        });
+    let (steps, edges) = graph::order(drafts.collect(), &needs(&decisions)).unwrap_or_else(|circle| {
+        notes.push(circle_note(&circle));
+        (Vec::new(), Vec::new())
+    });
     notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
     notes.dedup();
     Plan {
@@ -126,8 +127,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
         steps,
         edges,
         notes,
-        records: records(input, &decisions),
         forgotten: forgotten(input, &decisions),
+        records: decisions.into_iter().filter_map(|(id, one)| Some((id.clone(), one.record?))).collect(),
         strangers: strangers(&input.systems),
     }
 }
@@ -160,9 +161,7 @@ fn narrow(input: &Input<'_>, decisions: &mut Decisions<'_>, notes: &mut Notes) {
     let mut kept: BTreeSet<ResourceId> = BTreeSet::new();
     let mut open: Vec<ResourceId> = decisions
         .iter()
-        .filter(|(id, decision)| {
-            targets.contains(&id.to_string()) || targets.contains(decision.subject(id))
-        })
+        .filter(|(id, decision)| targets.contains(&id.to_string()) || targets.contains(decision.subject(id)))
         .map(|(id, _)| (*id).clone())
         .collect();
     for target in targets {
@@ -255,15 +254,6 @@ fn changes(input: &Input<'_>, decisions: &Decisions<'_>) -> Vec<Change> {
     changes
 }
 
-/// What our record is to say, where it does not say so already.
-fn records(input: &Input<'_>, decisions: &Decisions<'_>) -> Records {
-    let differing = decisions.iter().filter_map(|(id, decision)| {
-        let system = input.systems[decision.system].system;
-        Some(((*id).clone(), system.remember(decision.want()?, decision.last)?))
-    });
-    differing.collect()
-}
-
 /// What our record no longer needs to name: it left the manifest, and is gone.
 fn forgotten(input: &Input<'_>, decisions: &Decisions<'_>) -> BTreeSet<ResourceId> {
     if !input.options.targets.is_empty() {
@@ -275,8 +265,7 @@ fn forgotten(input: &Input<'_>, decisions: &Decisions<'_>) -> BTreeSet<ResourceI
         .filter(|view| view.observed.complete)
         .map(|view| (view.system.id(), view.observed))
         .collect();
-    let gone =
-        |id: &ResourceId| seen_whole.get(&id.system).is_some_and(|seen| !seen.found.contains_key(id));
+    let gone = |id: &ResourceId| seen_whole.get(&id.system).is_some_and(|seen| !seen.found.contains_key(id));
     input.records.keys().filter(|id| !decisions.contains_key(id) && gone(id)).cloned().collect()
 }
 

@@ -55,11 +55,7 @@ impl Stand {
     pub fn plan(&self) -> Plan {
         planner::plan(&Input {
             manifest: &self.manifest,
-            systems: vec![View {
-                system: &self.shelf,
-                desired: &self.desired,
-                observed: &self.observed,
-            }],
+            systems: vec![View { system: &self.shelf, desired: &self.desired, observed: &self.observed }],
             records: &self.records,
             options: &self.options,
         })

@@ -30,6 +30,7 @@ pub(super) fn decide<'a>(input: &Input<'a>, decisions: &mut Decisions<'a>, notes
                 want: None,
                 have: Some(have),
                 last: input.records.get(id),
+                record: None,
                 on_remove,
                 fields: Vec::new(),
                 why: "left the manifest".into(),

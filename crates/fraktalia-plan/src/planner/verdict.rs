@@ -1,8 +1,8 @@
 //! What happens to each resource that the manifest asks for.
 
 use super::{
-    AnyResource, BTreeMap, Cause, Decision, Decisions, Delta, Input, Note, Notes, Outputs, Owner, ResourceId,
-    Verb, Want,
+    AnyLast, AnyResource, BTreeMap, Cause, Decision, Decisions, Delta, Input, Note, Notes, Outputs, Owner,
+    ResourceId, Verb, Want,
 };
 
 /// Decides about all wanted resources, those first that others wait for, so that late values are filled in where
@@ -19,7 +19,12 @@ pub(super) fn decide<'a>(input: &Input<'a>, notes: &mut Notes) -> Decisions<'a> 
         let (system, want) = wanted[id];
         let pending = !want.pending().is_empty();
         let want = if pending { Want::Settled(want.settled(&known)) } else { Want::Lowered(want) };
-        let decision = verdict(input, system, want, &known, notes);
+        let seen = &input.systems[system];
+        let record = input.records.get(id);
+        let last = record.and_then(|record| seen.system.recall(record));
+        let remembered = seen.system.remember(want.get(), record.zip(last.as_ref()));
+        let mut decision = verdict(input, system, want, last.as_ref(), &known, notes);
+        decision.record = remembered;
         if matches!(decision.verb, Verb::Create | Verb::Replace) {
             // What is about to be made anew yields something else than what was seen.
             known.forget(id);
@@ -62,6 +67,7 @@ fn verdict<'a>(
     input: &Input<'a>,
     system: usize,
     want: Want<'a>,
+    recalled: Option<&AnyLast>,
     known: &Outputs,
     notes: &mut Notes,
 ) -> Decision<'a> {
@@ -78,6 +84,7 @@ fn verdict<'a>(
         want: Some(want),
         have: Some(have),
         last,
+        record: None,
         fields: delta.fields,
         why: why.into(),
     };
@@ -86,7 +93,7 @@ fn verdict<'a>(
         notes.push(foreign(want.get(), who));
         return keep(want);
     }
-    let mut delta = view.system.diff(want.get(), have, last, known);
+    let mut delta = view.system.diff(want.get(), have, recalled, known);
     notes.append(&mut delta.notes);
     if let Some(blocked) = delta.blocked.take() {
         notes.push(blocked.about(want.get().id()).at(want.get().at()));
@@ -136,6 +143,7 @@ fn missing<'a>(input: &Input<'a>, system: usize, want: Want<'a>, notes: &mut Not
         want: Some(want),
         have: None,
         last,
+        record: None,
         fields: Vec::new(),
         why: why.into(),
     }

@@ -28,7 +28,10 @@ fn file(dialect: Dialect) -> String {
     for index in 0..AGENTS {
         let _ = match dialect {
             Dialect::List => {
-                writeln!(agents, "      {{ id: 'a{index}', name: 'Agent {index}', workspace: '/srv/a{index}' }}, // by hand")
+                writeln!(
+                    agents,
+                    "      {{ id: 'a{index}', name: 'Agent {index}', workspace: '/srv/a{index}' }}, // by hand"
+                )
             }
             Dialect::Entries => writeln!(
                 agents,
@@ -69,11 +72,7 @@ fn new_fractals(many: usize) -> OpenClawOp {
         })
     });
     let groups = (0..many).map(|index| {
-        Edit::PutGroup(GroupSpec {
-            room: room(index),
-            shown: format!("#new{index}"),
-            auto_reply: Some(true),
-        })
+        Edit::PutGroup(GroupSpec { room: room(index), shown: format!("#new{index}"), auto_reply: Some(true) })
     });
     OpenClawOp { dialect: None, edits: agents.chain(bindings).chain(groups).collect() }
 }
@@ -111,7 +110,9 @@ fn read_set_one_field_and_write(bencher: Bencher<'_, '_>, dialect: Dialect) {
     bencher.bench_local(|| {
         let mut document = Document::parse(&text).expect("it is JSON5");
         let path = match dialect {
-            Dialect::List => [Step::Key("agents"), Step::Key("list"), Step::At(AGENTS - 1), Step::Key("name")],
+            Dialect::List => {
+                [Step::Key("agents"), Step::Key("list"), Step::At(AGENTS - 1), Step::Key("name")]
+            }
             Dialect::Entries => {
                 [Step::Key("agents"), Step::Key("entries"), Step::Key(&last), Step::Key("name")]
             }

@@ -17,6 +17,7 @@ mod lower;
 mod observe;
 mod op;
 mod provider;
+mod routes;
 mod spec;
 mod system;
 mod undo;

@@ -9,7 +9,7 @@ use fraktalia_model::{Outputs, RoomId, UserId, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::dialect::{Config, Key, Peer, enabled_key};
+use crate::dialect::{Config, Key, Peer};
 use crate::error::FileError;
 use crate::spec::{AccountSpec, BindingSpec, Field, GroupSpec, PeerSpec};
 
@@ -212,12 +212,6 @@ impl Known {
             }),
             Self::DropAccount { name } => config.account(name).is_none(),
         }
-    }
-
-    /// The word that switches the group on in this file.
-    pub fn enabled_word(config: &Json, room: &str) -> (&'static str, &'static str) {
-        let table = crate::dialect::groups_key(config, room);
-        (table, enabled_key(config, table, room))
     }
 }
 
