@@ -16,7 +16,7 @@ async fn an_apply_writes_the_file_once_however_much_changes_in_it() {
             world.fractal(&format!("f{index}"));
         }
         let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("a watch");
-        let changes = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE;
+        let changes = WatchFlags::MOVED_TO | WatchFlags::MODIFY;
         inotify::add_watch(&watch, world.dir.path(), changes).expect("a watch");
         world.applied().await;
         assert_eq!(changes_of(&watch, "openclaw.json"), 1);
