@@ -7,9 +7,6 @@ use fraktalia_plan::{audit, diff};
 
 use shelf::{Stand, There};
 
-#[global_allocator]
-static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
-
 fn main() {
     divan::main();
 }

@@ -1,5 +1,4 @@
 //! How many calls a look takes: a count, which is the same on every machine.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
