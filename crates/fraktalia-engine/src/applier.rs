@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fraktalia_model::{Outputs, SystemId};
-use fraktalia_plan::{Sealed, Step, StepId};
+use fraktalia_plan::{Plan, Sealed, Step, StepId};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
@@ -149,14 +149,10 @@ impl<'a> Applier<'a> {
     /// # Errors
     /// When the journal cannot be written: then nothing more is done.
     pub async fn forward(&self) -> Result<Forward, JournalError> {
-        let (steps, mut frontier) = self.with_run(|run| {
-            let plan = &run.header.plan;
-            (
-                plan.steps.clone(),
-                Frontier::new(&plan.steps, &plan.edges, Direction::Forward, |id| self.limit(id)),
-            )
-        });
-        for step in &steps {
+        let header = self.with_run(|run| Arc::clone(&run.header));
+        let Plan { steps, edges, .. } = &header.plan;
+        let mut frontier = Frontier::new(steps, edges, Direction::Forward, |id| self.limit(id));
+        for step in steps {
             if self.with_run(|run| matches!(run.status(step.id), Status::Done { .. })) {
                 frontier.skip(step.id);
             }
@@ -199,7 +195,8 @@ impl<'a> Applier<'a> {
     /// # Errors
     /// When the journal cannot be written.
     pub async fn settle_doubts(&self) -> Result<(), JournalError> {
-        for step in self.with_run(|run| run.header.plan.steps.clone()) {
+        let header = self.with_run(|run| Arc::clone(&run.header));
+        for step in &header.plan.steps {
             let Status::Begun { undo } = self.with_run(|run| run.status(step.id).clone()) else {
                 continue;
             };
@@ -209,7 +206,7 @@ impl<'a> Applier<'a> {
             let known = self.known_to(step.id);
             let cx = self.context(step.id, &known);
             // What is there in part stays begun: it goes on record as ours, and the next plan sees what it lacks.
-            if let Settled::Not = self.settle(system, &step, &undo, &cx, CRASHED).await? {
+            if let Settled::Not = self.settle(system, step, &undo, &cx, CRASHED).await? {
                 self.mark(step.id, Mark::Failed { why: CRASHED.into() }).await?;
             }
         }

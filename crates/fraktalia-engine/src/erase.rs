@@ -1,15 +1,14 @@
 //! Forgets the types of a provider, so that the engine can hold several.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fraktalia_model::{Data, Outputs, ResourceId, SystemId};
-use fraktalia_plan::erase::{AnyObserved, AnyResource, DynSystem};
-use fraktalia_plan::{Record, Sealed, System};
+use fraktalia_model::{Data, Outputs, SystemId};
+use fraktalia_plan::erase::{AnyDesired, AnyObserved, DynSystem};
+use fraktalia_plan::{Sealed, System};
 
 use crate::paths::StatePaths;
-use crate::provider::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+use crate::provider::{Ask, Landed, ObserveError, Owned, Provider, StepCx, StepError};
 use crate::secrets::Secrets;
 
 /// An [`Ask`] of any system.
@@ -17,9 +16,9 @@ pub struct AnyAsk<'a> {
     /// See [`Ask`], as for all fields here.
     pub realm: &'a str,
     /// What the manifest asks for.
-    pub wanted: &'a [AnyResource],
+    pub wanted: &'a AnyDesired,
     /// What our record says is ours in this system.
-    pub owned: &'a BTreeMap<ResourceId, Record>,
+    pub owned: Owned<'a>,
     /// What systems yielded that were observed before.
     pub known: &'a Outputs,
     /// Believe no cache.
@@ -60,10 +59,9 @@ impl<P: Provider> Executor for P {
         Provider::protects(self)
     }
     async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError> {
-        let wanted: Vec<_> = ask.wanted.iter().filter_map(AnyResource::typed).collect();
         let ask = Ask {
             realm: ask.realm,
-            wanted: &wanted,
+            wanted: ask.wanted.typed().unwrap_or_default(),
             owned: ask.owned,
             known: ask.known,
             refresh: ask.refresh,

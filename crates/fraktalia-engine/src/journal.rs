@@ -9,6 +9,7 @@
 //!    means that somebody changed the file, and nothing is done on the strength of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fraktalia_model::{Outputs, ResourceId};
 use fraktalia_plan::{Fingerprint, Plan, Records, Sealed, StepId};
@@ -28,7 +29,7 @@ pub const FORMAT: u16 = 1;
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Entry {
     /// The first line: what is going to be done.
-    Open(Box<Header>),
+    Open(#[serde(with = "shared")] Arc<Header>),
     /// A step went on.
     Mark {
         /// Which.
@@ -50,6 +51,23 @@ pub enum Entry {
         /// The touched resources as they were afterwards: what a later rollback compares with.
         after: BTreeMap<ResourceId, Option<Fingerprint>>,
     },
+}
+
+/// A header is large, and held by the journal, the run and the applier at once.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Header;
+
+    pub fn serialize<S: Serializer>(header: &Arc<Header>, serializer: S) -> Result<S::Ok, S::Error> {
+        header.as_ref().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Header>, D::Error> {
+        Header::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 /// What a run is about.
@@ -228,7 +246,7 @@ impl Mark {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// What it is about.
-    pub header: Header,
+    pub header: Arc<Header>,
     /// Where each step stands, in the order of the plan.
     pub statuses: Vec<Status>,
     /// How and when it ended; `None` while it is open.
@@ -272,7 +290,7 @@ impl Run {
             return Err(ReplayError::NoHeader);
         };
         let statuses = vec![Status::Untouched; header.plan.steps.len()];
-        let mut run = Self { header: *header, statuses, closed: None, after: BTreeMap::new(), failure: None };
+        let mut run = Self { header, statuses, closed: None, after: BTreeMap::new(), failure: None };
         for entry in entries {
             run.apply(entry)?;
         }

@@ -20,12 +20,19 @@ use crate::paths::StatePaths;
 const FORMAT: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct Stored<Run, Records> {
     format: u16,
     realm: String,
     /// The last run that is folded in.
-    run: Option<String>,
+    run: Run,
     records: Records,
+}
+
+/// What a ledger of any format has.
+#[derive(Deserialize)]
+struct Format {
+    #[serde(default)]
+    format: u64,
 }
 
 /// A ledger that cannot be read or written.
@@ -94,15 +101,16 @@ impl Ledger {
                 return Err(LedgerError::Io { doing: "read", path, source });
             }
         };
-        let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else {
-            return Self::restored(paths, registry, path);
-        };
-        let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if format > u64::from(FORMAT) {
-            return Err(LedgerError::Newer { path, format: u16::try_from(format).unwrap_or(u16::MAX) });
-        }
-        let Ok(stored) = serde_json::from_value::<Stored>(value) else {
-            return Self::restored(paths, registry, path);
+        let stored = match serde_json::from_slice::<Stored<Option<String>, Records>>(&text) {
+            Ok(stored) if stored.format <= FORMAT => stored,
+            // A newer one may look like anything, but says so.
+            _ => match serde_json::from_slice::<Format>(&text) {
+                Ok(Format { format }) if format > u64::from(FORMAT) => {
+                    let format = u16::try_from(format).unwrap_or(u16::MAX);
+                    return Err(LedgerError::Newer { path, format });
+                }
+                _ => return Self::restored(paths, registry, path),
+            },
         };
         if stored.realm != realm {
             return Err(LedgerError::OtherRealm { path, found: stored.realm, expected: realm.into() });
@@ -188,17 +196,13 @@ impl Ledger {
     /// When it cannot be written; the old one then stands.
     pub fn save(&self, paths: &StatePaths, realm: &str) -> Result<(), LedgerError> {
         let path = paths.ledger();
-        let stored = Stored {
-            format: FORMAT,
-            realm: realm.into(),
-            run: self.run.clone(),
-            records: self.records.clone(),
-        };
+        let stored =
+            Stored { format: FORMAT, realm: realm.into(), run: self.run.as_deref(), records: &self.records };
         write_atomically(&path, &stored).map_err(|source| LedgerError::Io { doing: "write", path, source })
     }
 }
 
-fn write_atomically(path: &Path, stored: &Stored) -> io::Result<()> {
+fn write_atomically(path: &Path, stored: &impl Serialize) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;

@@ -1,12 +1,11 @@
 //! The effectful half of a provider: look, do, ask whether it was done, take back.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fraktalia_model::{Data, Outputs, ResourceId};
-use fraktalia_plan::{Record, Resource, StepId, System};
+use fraktalia_model::{Data, Outputs, ResourceId, SystemId};
+use fraktalia_plan::{Record, Records, Resource, StepId, System};
 
 use crate::paths::StatePaths;
 use crate::secrets::Secrets;
@@ -21,7 +20,7 @@ pub struct Ask<'a, S> {
     pub wanted: &'a [Resource<S>],
     /// What our record says is ours in this system, with what we last asked for. The record is the only proof of
     /// ownership where a system cannot carry a marker.
-    pub owned: &'a BTreeMap<ResourceId, Record>,
+    pub owned: Owned<'a>,
     /// What the other systems yielded, for a system that [looks last](Provider::looks_last); empty for others.
     pub known: &'a Outputs,
     /// Read everything afresh; believe no cache.
@@ -30,6 +29,37 @@ pub struct Ask<'a, S> {
     pub paths: &'a StatePaths,
     /// Finds the text of a secret.
     pub secrets: &'a Secrets,
+}
+
+/// What our record says is ours in one system: a part of the whole record, which is never copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Owned<'a> {
+    records: &'a Records,
+    system: &'a SystemId,
+}
+
+impl<'a> Owned<'a> {
+    /// The part of `records` that is about `system`.
+    pub fn of(records: &'a Records, system: &'a SystemId) -> Self {
+        Self { records, system }
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = (&'a ResourceId, &'a Record)> {
+        // Ids are sorted by system first.
+        let first = ResourceId::new(self.system.clone(), "", "");
+        self.records.range(first..).take_while(move |(id, _)| id.system == *self.system)
+    }
+
+    /// What our record says of one resource.
+    pub fn get(self, id: &ResourceId) -> Option<&'a Record> {
+        self.records.get(id).filter(|_| id.system == *self.system)
+    }
+
+    /// Whether nothing of the system is ours.
+    pub fn is_empty(self) -> bool {
+        self.iter().next().is_none()
+    }
 }
 
 /// What a step has at hand.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
-use fraktalia_plan::erase::{AnyObserved, AnyResource};
+use fraktalia_plan::erase::{AnyDesired, AnyObserved};
 use fraktalia_plan::planner::{self, Input, View};
 use fraktalia_plan::{Fingerprint, Plan, Records, audit};
 use futures_util::future::join_all;
@@ -19,7 +19,7 @@ use crate::journal::{self, Entry, Fault, Header, Journal, JournalError, Outcome,
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Lock, LockError};
 use crate::paths::StatePaths;
-use crate::provider::ObserveError;
+use crate::provider::{ObserveError, Owned};
 use crate::secrets::Secrets;
 
 pub use fraktalia_plan::planner::Options;
@@ -188,18 +188,14 @@ impl Session {
         let ledger = Ledger::load(&self.paths, &self.manifest.realm, &self.registry)?;
         let desired = self.lower()?;
         let looks = self.observe(&desired, &ledger.records, refresh).await?;
-        let mut views = Vec::new();
-        let mut how = BTreeMap::new();
-        let mut found = BTreeMap::new();
-        for ((system, desired), (observed, look)) in self.registry.iter().zip(&desired).zip(looks) {
-            how.insert(system.id(), look);
-            found.extend(observed.found.iter().map(|(id, seen)| (id.clone(), seen.fingerprint.clone())));
+        let systems = self.registry.iter().zip(&desired).zip(&looks);
+        let views = systems.map(|((system, desired), (observed, _))| {
             let system: &dyn fraktalia_plan::erase::DynSystem = system.as_ref();
-            views.push(View { system, desired: desired.clone(), observed });
-        }
+            View { system, desired, observed }
+        });
         let plan = planner::plan(&Input {
             manifest: &self.manifest,
-            systems: views,
+            systems: views.collect(),
             records: &ledger.records,
             options,
         });
@@ -207,11 +203,17 @@ impl Session {
         if !findings.is_empty() {
             return Err(SessionError::Audit(findings));
         }
-        let desired = desired.into_iter().flatten().map(|want| want.id).collect();
+        let desired = desired.iter().flat_map(AnyDesired::iter).map(|want| want.id().clone()).collect();
+        let mut how = BTreeMap::new();
+        let mut found = BTreeMap::new();
+        for (system, (observed, look)) in self.registry.iter().zip(looks) {
+            how.insert(system.id(), look);
+            found.extend(observed.found.into_iter().map(|(id, seen)| (id, seen.fingerprint)));
+        }
         Ok(Planned { plan, looks: how, desired, found, records: ledger.records })
     }
 
-    fn lower(&self) -> Result<Vec<Vec<AnyResource>>, SessionError> {
+    fn lower(&self) -> Result<Vec<AnyDesired>, SessionError> {
         let mut desired = Vec::new();
         let mut notes = Notes::new();
         for system in self.registry.iter() {
@@ -226,7 +228,7 @@ impl Session {
     /// Looks at all systems at once, but for those that need to know what the others yield.
     async fn observe(
         &self,
-        desired: &[Vec<AnyResource>],
+        desired: &[AnyDesired],
         records: &Records,
         refresh: bool,
     ) -> Result<Vec<(AnyObserved, Look)>, SessionError> {
@@ -263,28 +265,23 @@ impl Session {
     async fn look_at(
         &self,
         system: &dyn Executor,
-        wanted: &[AnyResource],
+        wanted: &AnyDesired,
         records: &Records,
         known: &Outputs,
         refresh: bool,
     ) -> Result<(AnyObserved, Look), (SystemId, ObserveError)> {
         let id = system.id();
-        let owned: Records = records
-            .iter()
-            .filter(|(resource, _)| resource.system == id)
-            .map(|(resource, record)| (resource.clone(), record.clone()))
-            .collect();
         let ask = AnyAsk {
             realm: &self.manifest.realm,
             wanted,
-            owned: &owned,
+            owned: Owned::of(records, &id),
             known,
             refresh,
             paths: &self.paths,
             secrets: &self.secrets,
         };
         let start = Instant::now();
-        let observed = system.observe(&ask).await.map_err(|error| (id, error))?;
+        let observed = system.observe(&ask).await.map_err(|error| (id.clone(), error))?;
         let look = Look { how: observed.how.clone(), took: start.elapsed() };
         Ok((observed, look))
     }
@@ -325,25 +322,25 @@ impl Session {
             return Err(SessionError::Blocked(notes));
         }
         if let Some(run) = self.unfinished()? {
-            return Err(SessionError::Unfinished(run.header.run));
+            return Err(SessionError::Unfinished(run.header.run.clone()));
         }
         let ledger = Ledger::load(&self.paths, &self.manifest.realm, &self.registry)?;
-        let header = header(plan, &ledger.records);
+        let header = Arc::new(header(plan, &ledger.records));
         let name = header.run.clone();
         if header.plan.steps.is_empty() && header.plan.changes.is_empty() {
             return self.record_only(header, ledger);
         }
         self.make_backup(&name)?;
-        let run = Run::replay([Entry::Open(Box::new(header.clone()))])
+        let run = Run::replay([Entry::Open(Arc::clone(&header))])
             .map_err(|source| JournalError::Replay { path: self.paths.journal(&name), source })?;
-        let entry = Entry::Open(Box::new(header));
+        let entry = Entry::Open(header);
         let journal = Journal::create(&self.paths.journal(&name), entry, self.fault).await?;
         let applier = Applier::new(self.surroundings(options), journal, run);
         self.go_on(applier, options).await
     }
 
     /// A plan without effect may still have something to put on record.
-    fn record_only(&self, header: Header, mut ledger: Ledger) -> Result<Ended, SessionError> {
+    fn record_only(&self, header: Arc<Header>, mut ledger: Ledger) -> Result<Ended, SessionError> {
         let name = header.run.clone();
         if !header.plan.records.is_empty() || !header.plan.forgotten.is_empty() {
             let statuses = Vec::new();

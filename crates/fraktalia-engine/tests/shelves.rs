@@ -618,3 +618,14 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_step_waits_for_the_disk_at_most_twice() {
+    let wishes = (0..40).map(|index| wish("left", &format!("box{index}"), "label", &[])).collect();
+    let room = Room::wanting(wishes);
+    apply(&room.session(None)).await.unwrap();
+    let journals = fraktalia_engine::journal::list(&StatePaths::new(room.state().to_path_buf())).unwrap();
+    let text = std::fs::read_to_string(&journals[0]).unwrap();
+    // Each line waits for the disk at most once. Besides two for each step there are the plan and the end.
+    assert_eq!(text.lines().count(), 2 * 40 + 2);
+}

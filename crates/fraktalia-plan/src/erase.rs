@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use fraktalia_model::manifest::OnRemove;
 use fraktalia_model::{Data, Manifest, Notes, Outputs, ResourceId, Span, SystemId};
@@ -16,70 +15,103 @@ use crate::system::{
     Described, Observed, Owner, Resource, Seen, Spec, StepDraft, System, Work, seen_fingerprint,
 };
 
-/// A spec of any system.
-pub trait AnySpec: Any + Send + Sync {
+/// A [`Resource`] of any system.
+pub trait AnyResource: Any + Send + Sync {
+    /// See [`Resource::id`].
+    fn id(&self) -> &ResourceId;
+    /// See [`Resource::subject`].
+    fn subject(&self) -> &str;
+    /// See [`Resource::requires`].
+    fn requires(&self) -> &BTreeSet<ResourceId>;
+    /// See [`Resource::on_remove`].
+    fn on_remove(&self) -> OnRemove;
+    /// See [`Resource::at`].
+    fn at(&self) -> &Span;
     /// See [`Spec::pending`].
     fn pending(&self) -> Vec<ResourceId>;
     /// A copy with what is known filled in.
-    fn settled(&self, known: &Outputs) -> Arc<dyn AnySpec>;
+    fn settled(&self, known: &Outputs) -> Box<dyn AnyResource>;
     /// For `downcast_ref`.
     fn as_any(&self) -> &dyn Any;
 }
 
-impl<S: Spec> AnySpec for S {
-    fn pending(&self) -> Vec<ResourceId> {
-        Spec::pending(self)
+impl<S: Spec> AnyResource for Resource<S> {
+    fn id(&self) -> &ResourceId {
+        &self.id
     }
-    fn settled(&self, known: &Outputs) -> Arc<dyn AnySpec> {
+    fn subject(&self) -> &str {
+        &self.subject
+    }
+    fn requires(&self) -> &BTreeSet<ResourceId> {
+        &self.requires
+    }
+    fn on_remove(&self) -> OnRemove {
+        self.on_remove
+    }
+    fn at(&self) -> &Span {
+        &self.at
+    }
+    fn pending(&self) -> Vec<ResourceId> {
+        self.spec.pending()
+    }
+    fn settled(&self, known: &Outputs) -> Box<dyn AnyResource> {
         let mut copy = self.clone();
-        copy.settle(known);
-        Arc::new(copy)
+        copy.spec.settle(known);
+        Box::new(copy)
     }
     fn as_any(&self) -> &dyn Any {
         self
     }
 }
 
-/// A [`Resource`] of any system.
-#[derive(Clone)]
-pub struct AnyResource {
-    /// Its name.
-    pub id: ResourceId,
-    /// What is asked of it.
-    pub spec: Arc<dyn AnySpec>,
-    /// The heading it stands under.
-    pub subject: String,
-    /// What has to be there first.
-    pub requires: BTreeSet<ResourceId>,
-    /// What happens when it leaves the manifest.
-    pub on_remove: OnRemove,
-    /// Where the manifest asks for it.
-    pub at: Span,
+impl dyn AnyResource + '_ {
+    fn typed<S: Spec>(&self) -> &Resource<S> {
+        self.as_any().downcast_ref().expect(OWN)
+    }
 }
 
-impl AnyResource {
-    fn of<S: Spec>(resource: Resource<S>) -> Self {
-        let Resource { id, spec, subject, requires, on_remove, at } = resource;
-        Self { id, spec: Arc::new(spec), subject, requires, on_remove, at }
+/// All resources that a manifest asks of one system: a list that is never copied, whatever its type.
+pub struct AnyDesired {
+    list: Box<dyn AnyList>,
+}
+
+trait AnyList: Send + Sync {
+    fn len(&self) -> usize;
+    fn at(&self, index: usize) -> &dyn AnyResource;
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<S: Spec> AnyList for Vec<Resource<S>> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+    fn at(&self, index: usize) -> &dyn AnyResource {
+        &self[index]
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl AnyDesired {
+    fn of<S: Spec>(resources: Vec<Resource<S>>) -> Self {
+        Self { list: Box::new(resources) }
     }
 
-    /// The resource as its own system knows it; `None` when it belongs to another.
-    pub fn typed<S: Spec>(&self) -> Option<Resource<S>> {
-        Some(Resource {
-            id: self.id.clone(),
-            spec: self.spec.as_any().downcast_ref::<S>()?.clone(),
-            subject: self.subject.clone(),
-            requires: self.requires.clone(),
-            on_remove: self.on_remove,
-            at: self.at.clone(),
-        })
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn AnyResource> {
+        (0..self.list.len()).map(|index| self.list.at(index))
+    }
+
+    /// The resources as their own system knows them; `None` when they belong to another.
+    pub fn typed<S: Spec>(&self) -> Option<&[Resource<S>]> {
+        self.list.as_any().downcast_ref::<Vec<Resource<S>>>().map(Vec::as_slice)
     }
 }
 
 /// A [`Seen`] of any system.
-#[derive(Clone)]
 pub struct AnySeen {
-    seen: Arc<dyn Any + Send + Sync>,
+    seen: Box<dyn Any + Send + Sync>,
     /// Whose it is.
     pub owner: Owner,
     /// Fingerprint of its state.
@@ -88,7 +120,7 @@ pub struct AnySeen {
 
 impl AnySeen {
     fn of<T: Data>(seen: Seen<T>) -> Self {
-        Self { owner: seen.owner.clone(), fingerprint: seen_fingerprint(&seen), seen: Arc::new(seen) }
+        Self { owner: seen.owner.clone(), fingerprint: seen_fingerprint(&seen), seen: Box::new(seen) }
     }
 
     fn typed<T: Data>(&self) -> Option<&Seen<T>> {
@@ -97,7 +129,6 @@ impl AnySeen {
 }
 
 /// An [`Observed`] of any system.
-#[derive(Clone)]
 pub struct AnyObserved {
     /// See [`Observed::found`].
     pub found: BTreeMap<ResourceId, AnySeen>,
@@ -121,6 +152,9 @@ impl<T: Data> From<Observed<T>> for AnyObserved {
     }
 }
 
+/// What was last asked of a resource of any system, read from its record.
+pub struct AnyLast(Box<dyn Any + Send + Sync>);
+
 /// A [`Work`] of any system.
 pub struct AnyWork<'a> {
     /// See [`Work`], as for all fields here.
@@ -128,7 +162,7 @@ pub struct AnyWork<'a> {
     /// What is to happen.
     pub verb: Verb,
     /// What is asked.
-    pub want: Option<&'a AnyResource>,
+    pub want: Option<&'a dyn AnyResource>,
     /// What lives.
     pub have: Option<&'a AnySeen>,
     /// What we last asked.
@@ -151,19 +185,21 @@ pub trait DynSystem: Send + Sync {
     ///
     /// # Errors
     /// See [`System::lower`].
-    fn lower(&self, manifest: &Manifest) -> Result<Vec<AnyResource>, Notes>;
+    fn lower(&self, manifest: &Manifest) -> Result<AnyDesired, Notes>;
     /// See [`System::describe`].
-    fn describe(&self, want: &AnyResource) -> Described;
+    fn describe(&self, want: &dyn AnyResource) -> Described;
     /// See [`System::describe_seen`].
     fn describe_seen(&self, id: &ResourceId, have: &AnySeen) -> Described;
     /// See [`System::diff`]. What was known of late values is filled in on both sides.
-    fn diff(&self, want: &AnyResource, have: &AnySeen, last: Option<&Record>, known: &Outputs) -> Delta;
+    fn diff(&self, want: &dyn AnyResource, have: &AnySeen, last: Option<&AnyLast>, known: &Outputs) -> Delta;
     /// See [`System::steps`].
     fn steps(&self, work: &[AnyWork<'_>]) -> Vec<StepDraft<Sealed>>;
     /// See [`System::lint`].
-    fn lint(&self, desired: &[AnyResource]) -> Notes;
-    /// What our record is to say of a resource.
-    fn remember(&self, want: &AnyResource) -> Json;
+    fn lint(&self, desired: &AnyDesired) -> Notes;
+    /// What a record says was asked for last; `None` when this version cannot read it.
+    fn recall(&self, record: &Record) -> Option<AnyLast>;
+    /// What our record is to say of a resource; `None` when it says that already.
+    fn remember(&self, want: &dyn AnyResource, now: Option<(&Record, &AnyLast)>) -> Option<Record>;
     /// The spec of a record with what is known by now filled in.
     fn settle_record(&self, spec: &Json, known: &Outputs) -> Json;
     /// See [`System::default_on_remove`].
@@ -183,32 +219,34 @@ impl<S: System> DynSystem for S {
     fn parallel(&self) -> usize {
         System::parallel(self)
     }
-    fn lower(&self, manifest: &Manifest) -> Result<Vec<AnyResource>, Notes> {
-        Ok(System::lower(self, manifest)?.into_iter().map(AnyResource::of).collect())
+    fn lower(&self, manifest: &Manifest) -> Result<AnyDesired, Notes> {
+        System::lower(self, manifest).map(AnyDesired::of)
     }
-    fn describe(&self, want: &AnyResource) -> Described {
-        System::describe(self, want.spec.as_any().downcast_ref::<S::Spec>().expect(OWN))
+    fn describe(&self, want: &dyn AnyResource) -> Described {
+        System::describe(self, &want.typed().spec)
     }
     fn describe_seen(&self, id: &ResourceId, have: &AnySeen) -> Described {
         System::describe_seen(self, id, &have.typed::<S::State>().expect(OWN).state)
     }
-    fn diff(&self, want: &AnyResource, have: &AnySeen, last: Option<&Record>, known: &Outputs) -> Delta {
-        let last = last.and_then(|record| last_spec::<S>(record, known));
-        System::diff(self, &want.typed().expect(OWN), have.typed().expect(OWN), last.as_ref())
+    fn diff(&self, want: &dyn AnyResource, have: &AnySeen, last: Option<&AnyLast>, known: &Outputs) -> Delta {
+        let last: Option<&S::Spec> = last.map(|last| last.0.downcast_ref().expect(OWN));
+        let settled = last.filter(|last| !last.pending().is_empty()).map(|last| {
+            let mut last = last.clone();
+            last.settle(known);
+            last
+        });
+        System::diff(self, want.typed(), have.typed().expect(OWN), settled.as_ref().or(last))
     }
     fn steps(&self, work: &[AnyWork<'_>]) -> Vec<StepDraft<Sealed>> {
-        let none = Outputs::new();
-        let wants: Vec<Option<Resource<S::Spec>>> =
-            work.iter().map(|item| item.want.map(|want| want.typed().expect(OWN))).collect();
         let lasts: Vec<Option<S::Spec>> =
-            work.iter().map(|item| item.last.and_then(|last| last_spec::<S>(last, &none))).collect();
+            work.iter().map(|item| item.last.and_then(last_spec::<S>)).collect();
         let typed: Vec<Work<'_, S>> = work
             .iter()
-            .zip(wants.iter().zip(&lasts))
-            .map(|(item, (want, last))| Work {
+            .zip(&lasts)
+            .map(|(item, last)| Work {
                 id: item.id,
                 verb: item.verb,
-                want: want.as_ref(),
+                want: item.want.map(<dyn AnyResource>::typed),
                 have: item.have.map(|have| have.typed().expect(OWN)),
                 last: last.as_ref(),
                 fields: item.fields,
@@ -217,13 +255,27 @@ impl<S: System> DynSystem for S {
             .collect();
         System::steps(self, &typed).into_iter().map(|draft| seal(self, draft)).collect()
     }
-    fn lint(&self, desired: &[AnyResource]) -> Notes {
-        let typed: Vec<_> = desired.iter().map(|want| want.typed().expect(OWN)).collect();
-        System::lint(self, &typed)
+    fn lint(&self, desired: &AnyDesired) -> Notes {
+        System::lint(self, desired.typed().expect(OWN))
     }
-    fn remember(&self, want: &AnyResource) -> Json {
-        let spec = want.spec.as_any().downcast_ref::<S::Spec>().expect(OWN);
-        json(&System::remember(self, spec))
+    fn recall(&self, record: &Record) -> Option<AnyLast> {
+        last_spec::<S>(record).map(|spec| AnyLast(Box::new(spec)))
+    }
+    fn remember(&self, want: &dyn AnyResource, now: Option<(&Record, &AnyLast)>) -> Option<Record> {
+        let want: &Resource<S::Spec> = want.typed();
+        let spec = System::remember(self, &want.spec);
+        let same = |(record, last): (&Record, &AnyLast)| {
+            record.subject == want.subject
+                && record.on_remove == want.on_remove
+                && record.requires == want.requires
+                && last.0.downcast_ref() == Some(&spec)
+        };
+        (!now.is_some_and(same)).then(|| Record {
+            spec: json(&spec),
+            requires: want.requires.clone(),
+            on_remove: want.on_remove,
+            subject: want.subject.clone(),
+        })
     }
     fn settle_record(&self, spec: &Json, known: &Outputs) -> Json {
         match <S::Spec as serde::Deserialize>::deserialize(spec) {
@@ -240,10 +292,8 @@ impl<S: System> DynSystem for S {
 }
 
 /// The spec of a record, if this version can still read it. What it does not understand it does not know.
-fn last_spec<S: System>(record: &Record, known: &Outputs) -> Option<S::Spec> {
-    let mut spec: S::Spec = serde::Deserialize::deserialize(&record.spec).ok()?;
-    spec.settle(known);
-    Some(spec)
+fn last_spec<S: System>(record: &Record) -> Option<S::Spec> {
+    serde::Deserialize::deserialize(&record.spec).ok()
 }
 
 fn seal<S: System>(system: &S, draft: StepDraft<S::Op>) -> StepDraft<Sealed> {

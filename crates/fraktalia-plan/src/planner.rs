@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fraktalia_model::manifest::OnRemove;
-use fraktalia_model::{Manifest, Note, Notes, Outputs, ResourceId};
+use fraktalia_model::{Manifest, Note, Notes, Outputs, ResourceId, SystemId};
 
 use crate::change::{Cause, Change, Delta, FieldChange, Verb};
-use crate::erase::{AnyObserved, AnyResource, AnySeen, AnyWork, DynSystem};
+use crate::erase::{AnyDesired, AnyLast, AnyObserved, AnyResource, AnySeen, AnyWork, DynSystem};
 use crate::graph::{self, Needs};
 use crate::limits;
 use crate::plan::{Basis, FORMAT, Plan};
@@ -24,9 +24,9 @@ pub struct View<'a> {
     /// The system.
     pub system: &'a dyn DynSystem,
     /// What the manifest asks for.
-    pub desired: Vec<AnyResource>,
+    pub desired: &'a AnyDesired,
     /// What lives.
-    pub observed: AnyObserved,
+    pub observed: &'a AnyObserved,
 }
 
 /// What the person who plans asked for besides the manifest.
@@ -50,43 +50,74 @@ pub struct Input<'a> {
     pub options: &'a Options,
 }
 
+/// A wanted resource: as it was lowered, or with late values filled in.
+enum Want<'a> {
+    Lowered(&'a dyn AnyResource),
+    Settled(Box<dyn AnyResource>),
+}
+
+impl Want<'_> {
+    fn get(&self) -> &dyn AnyResource {
+        match self {
+            Self::Lowered(want) => *want,
+            Self::Settled(want) => want.as_ref(),
+        }
+    }
+}
+
 /// What was decided about one resource.
-struct Decision {
+struct Decision<'a> {
     system: usize,
     verb: Verb,
-    want: Option<AnyResource>,
-    have: Option<AnySeen>,
+    want: Option<Want<'a>>,
+    have: Option<&'a AnySeen>,
+    /// What our record says of it.
+    last: Option<&'a Record>,
+    /// What it is to say, where that is something else.
+    record: Option<Record>,
     on_remove: OnRemove,
     fields: Vec<FieldChange>,
     why: String,
 }
 
-type Decisions = BTreeMap<ResourceId, Decision>;
+impl Decision<'_> {
+    fn want(&self) -> Option<&dyn AnyResource> {
+        self.want.as_ref().map(Want::get)
+    }
+
+    fn subject<'s>(&'s self, id: &'s ResourceId) -> &'s str {
+        match (self.want(), self.last) {
+            (Some(want), _) => want.subject(),
+            (None, Some(record)) => &record.subject,
+            (None, None) => id.name.split('/').next().unwrap_or(&id.name),
+        }
+    }
+}
+
+type Decisions<'a> = BTreeMap<&'a ResourceId, Decision<'a>>;
 
 /// Turns what is wanted and what is into what is to be done.
 pub fn plan(input: &Input<'_>) -> Plan {
     let mut notes = limits::not_yet(input.manifest);
     for view in &input.systems {
         notes.extend(view.observed.notes.iter().cloned());
-        notes.extend(view.system.lint(&view.desired));
+        notes.extend(view.system.lint(view.desired));
     }
     let mut decisions = verdict::decide(input, &mut notes);
     removal::decide(input, &mut decisions, &mut notes);
     narrow(input, &mut decisions, &mut notes);
 
     let drafts = input.systems.iter().enumerate().flat_map(|(index, view)| {
-        let work: Vec<AnyWork<'_>> = decisions
-            .iter()
-            .filter(|(_, decision)| decision.system == index && decision.verb != Verb::Keep)
-            .map(|(id, decision)| work(id, decision, input.records))
+        let work: Vec<AnyWork<'_>> = changing(&decisions)
+            .filter(|(_, decision)| decision.system == index)
+            .map(|(id, decision)| work(id, decision))
             .collect();
         if work.is_empty() { Vec::new() } else { view.system.steps(&work) }
     });
-    let (steps, edges) =
-        graph::order(drafts.collect(), &needs(&decisions, input.records)).unwrap_or_else(|circle| {
-            notes.push(circle_note(&circle));
-            (Vec::new(), Vec::new())
-        });
+    let (steps, edges) = graph::order(drafts.collect(), &needs(&decisions)).unwrap_or_else(|circle| {
+        notes.push(circle_note(&circle));
+        (Vec::new(), Vec::new())
+    });
     notes.sort_by_key(|note| std::cmp::Reverse(note.severity));
     notes.dedup();
     Plan {
@@ -96,26 +127,33 @@ pub fn plan(input: &Input<'_>) -> Plan {
         steps,
         edges,
         notes,
-        records: records(input, &decisions),
         forgotten: forgotten(input, &decisions),
+        records: decisions.into_iter().filter_map(|(id, one)| Some((id.clone(), one.record?))).collect(),
         strangers: strangers(&input.systems),
     }
 }
 
-fn work<'a>(id: &'a ResourceId, decision: &'a Decision, records: &'a Records) -> AnyWork<'a> {
+/// All that does not stay as it is.
+fn changing<'d, 'a>(
+    decisions: &'d Decisions<'a>,
+) -> impl Iterator<Item = (&'a ResourceId, &'d Decision<'a>)> {
+    decisions.iter().filter(|(_, decision)| decision.verb != Verb::Keep).map(|(id, decision)| (*id, decision))
+}
+
+fn work<'d>(id: &'d ResourceId, decision: &'d Decision<'_>) -> AnyWork<'d> {
     AnyWork {
         id,
         verb: decision.verb,
-        want: decision.want.as_ref(),
-        have: decision.have.as_ref(),
-        last: records.get(id),
+        want: decision.want(),
+        have: decision.have,
+        last: decision.last,
         fields: &decision.fields,
         on_remove: decision.on_remove,
     }
 }
 
 /// Leaves out what `--target` does not name or need.
-fn narrow(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
+fn narrow(input: &Input<'_>, decisions: &mut Decisions<'_>, notes: &mut Notes) {
     let targets = &input.options.targets;
     if targets.is_empty() {
         return;
@@ -123,15 +161,13 @@ fn narrow(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
     let mut kept: BTreeSet<ResourceId> = BTreeSet::new();
     let mut open: Vec<ResourceId> = decisions
         .iter()
-        .filter(|(id, decision)| {
-            targets.contains(&id.to_string()) || targets.contains(subject(id, decision, input.records))
-        })
-        .map(|(id, _)| id.clone())
+        .filter(|(id, decision)| targets.contains(&id.to_string()) || targets.contains(decision.subject(id)))
+        .map(|(id, _)| (*id).clone())
         .collect();
     for target in targets {
         let hit = |id: &ResourceId| {
             target == &id.to_string()
-                || decisions.get(id).is_some_and(|d| subject(id, d, input.records) == target)
+                || decisions.get(id).is_some_and(|decision| decision.subject(id) == target)
         };
         if !open.iter().any(hit) {
             notes.push(
@@ -141,40 +177,32 @@ fn narrow(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
         }
     }
     while let Some(id) = open.pop() {
-        if let Some(want) = decisions.get(&id).and_then(|decision| decision.want.as_ref()) {
+        if let Some(want) = decisions.get(&id).and_then(Decision::want) {
             open.extend(
-                want.requires.iter().cloned().chain(want.spec.pending()).filter(|id| !kept.contains(id)),
+                want.requires().iter().cloned().chain(want.pending()).filter(|id| !kept.contains(id)),
             );
         }
         kept.insert(id);
     }
-    let before = decisions.values().filter(|decision| decision.verb != Verb::Keep).count();
-    decisions.retain(|id, _| kept.contains(id));
-    let left_out = before - decisions.values().filter(|decision| decision.verb != Verb::Keep).count();
+    let before = changing(decisions).count();
+    decisions.retain(|id, _| kept.contains(*id));
+    let left_out = before - changing(decisions).count();
     if left_out > 0 {
         notes.push(Note::info("plan.targets", format!("{left_out} changes are left out by --target")));
     }
 }
 
-fn subject<'a>(id: &'a ResourceId, decision: &'a Decision, records: &'a Records) -> &'a str {
-    match (&decision.want, records.get(id)) {
-        (Some(want), _) => &want.subject,
-        (None, Some(record)) => &record.subject,
-        (None, None) => id.name.split('/').next().unwrap_or(&id.name),
-    }
-}
-
 /// What each changed resource waits for.
-fn needs(decisions: &Decisions, records: &Records) -> BTreeMap<ResourceId, Needs> {
+fn needs(decisions: &Decisions<'_>) -> BTreeMap<ResourceId, Needs> {
     let mut needs: BTreeMap<ResourceId, Needs> = BTreeMap::new();
-    for (id, decision) in decisions.iter().filter(|(_, decision)| decision.verb != Verb::Keep) {
-        if let Some(want) = &decision.want {
+    for (id, decision) in changing(decisions) {
+        if let Some(want) = decision.want() {
             let entry = needs.entry(id.clone()).or_default();
-            entry.outputs.extend(want.spec.pending());
-            entry.requires.extend(want.requires.iter().cloned());
+            entry.outputs.extend(want.pending());
+            entry.requires.extend(want.requires().iter().cloned());
         }
         // What stood on something that goes now has to go, or to move away, first.
-        for needed in records.get(id).into_iter().flat_map(|record| &record.requires) {
+        for needed in decision.last.into_iter().flat_map(|record| &record.requires) {
             if decisions.get(needed).is_some_and(|other| other.verb == Verb::Delete) {
                 needs.entry(needed.clone()).or_default().teardown.insert(id.clone());
             }
@@ -188,33 +216,32 @@ fn circle_note(circle: &[String]) -> Note {
         .hint("apply one part of the change first, with --target")
 }
 
-fn basis(input: &Input<'_>, decisions: &Decisions) -> Basis {
+fn basis(input: &Input<'_>, decisions: &Decisions<'_>) -> Basis {
     let mut touched = BTreeMap::new();
-    let mut touch = |id: &ResourceId| {
-        let seen = input.systems.iter().find_map(|view| view.observed.found.get(id));
+    let mut touch = |id: &ResourceId, seen: Option<&AnySeen>| {
         touched.insert(id.clone(), seen.map(|seen| seen.fingerprint.clone()));
     };
-    for (id, decision) in decisions.iter().filter(|(_, decision)| decision.verb != Verb::Keep) {
-        touch(id);
-        decision.want.iter().flat_map(|want| &want.requires).for_each(&mut touch);
+    for (id, decision) in changing(decisions) {
+        touch(id, decision.have);
+        for needed in decision.want().into_iter().flat_map(AnyResource::requires) {
+            touch(needed, input.systems.iter().find_map(|view| view.observed.found.get(needed)));
+        }
     }
     Basis { format: FORMAT, manifest: input.manifest.fingerprint.clone(), touched }
 }
 
-fn changes(input: &Input<'_>, decisions: &Decisions) -> Vec<Change> {
-    let mut changes: Vec<Change> = decisions
-        .iter()
-        .filter(|(_, decision)| decision.verb != Verb::Keep)
+fn changes(input: &Input<'_>, decisions: &Decisions<'_>) -> Vec<Change> {
+    let mut changes: Vec<Change> = changing(decisions)
         .map(|(id, decision)| {
             let system = input.systems[decision.system].system;
-            let shown = match (&decision.want, &decision.have) {
+            let shown = match (decision.want(), decision.have) {
                 (Some(want), _) => system.describe(want),
                 (None, Some(have)) => system.describe_seen(id, have),
                 (None, None) => Described::default(),
             };
             Change {
                 id: id.clone(),
-                subject: subject(id, decision, input.records).into(),
+                subject: decision.subject(id).into(),
                 verb: decision.verb,
                 title: shown.title,
                 summary: shown.summary,
@@ -227,33 +254,19 @@ fn changes(input: &Input<'_>, decisions: &Decisions) -> Vec<Change> {
     changes
 }
 
-/// What our record is to say, where it does not say so already.
-fn records(input: &Input<'_>, decisions: &Decisions) -> Records {
-    let mut records = Records::new();
-    for (id, decision) in decisions {
-        let Some(want) = &decision.want else { continue };
-        let record = Record {
-            spec: input.systems[decision.system].system.remember(want),
-            requires: want.requires.clone(),
-            on_remove: want.on_remove,
-            subject: want.subject.clone(),
-        };
-        if input.records.get(id) != Some(&record) {
-            records.insert(id.clone(), record);
-        }
-    }
-    records
-}
-
 /// What our record no longer needs to name: it left the manifest, and is gone.
-fn forgotten(input: &Input<'_>, decisions: &Decisions) -> BTreeSet<ResourceId> {
-    let gone = |id: &ResourceId| {
-        input.systems.iter().any(|view| {
-            view.system.id() == id.system && view.observed.complete && !view.observed.found.contains_key(id)
-        })
-    };
-    let targeted = !input.options.targets.is_empty();
-    input.records.keys().filter(|id| !targeted && !decisions.contains_key(id) && gone(id)).cloned().collect()
+fn forgotten(input: &Input<'_>, decisions: &Decisions<'_>) -> BTreeSet<ResourceId> {
+    if !input.options.targets.is_empty() {
+        return BTreeSet::new();
+    }
+    let seen_whole: BTreeMap<SystemId, &AnyObserved> = input
+        .systems
+        .iter()
+        .filter(|view| view.observed.complete)
+        .map(|view| (view.system.id(), view.observed))
+        .collect();
+    let gone = |id: &ResourceId| seen_whole.get(&id.system).is_some_and(|seen| !seen.found.contains_key(id));
+    input.records.keys().filter(|id| !decisions.contains_key(id) && gone(id)).cloned().collect()
 }
 
 fn strangers(systems: &[View<'_>]) -> BTreeMap<String, usize> {

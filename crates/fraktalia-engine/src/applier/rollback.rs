@@ -1,10 +1,11 @@
 //! Takes back what was, or may have been, done: the same graph, walked backwards.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fraktalia_model::Outputs;
-use fraktalia_plan::{Edge, Sealed, Step, StepId};
+use fraktalia_plan::{Edge, Plan, Sealed, Step, StepId};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -52,12 +53,12 @@ impl Applier<'_> {
     /// # Errors
     /// When the journal cannot be written: then nothing more is done.
     pub async fn backward(&self, why: &str) -> Result<Backward, JournalError> {
-        let (steps, edges, mut frontier, undos) = self.with_run(|run| {
-            let plan = &run.header.plan;
-            let frontier = Frontier::new(&plan.steps, &plan.edges, Direction::Backward, |id| self.limit(id));
+        let (header, undos) = self.with_run(|run| {
             let undos: Vec<Option<WayBack>> = run.statuses.iter().map(WayBack::of).collect();
-            (plan.steps.clone(), plan.edges.clone(), frontier, undos)
+            (Arc::clone(&run.header), undos)
         });
+        let Plan { steps, edges, .. } = &header.plan;
+        let mut frontier = Frontier::new(steps, edges, Direction::Backward, |id| self.limit(id));
         for (step, _) in steps.iter().zip(&undos).filter(|(_, undo)| undo.is_none()) {
             frontier.skip(step.id);
         }
@@ -71,7 +72,7 @@ impl Applier<'_> {
             while let Some(id) = frontier.next() {
                 let index = id as usize - 1;
                 if let Some(way_back) = &undos[index] {
-                    let kept_by = self.kept_by(&steps, id, &edges, &stuck);
+                    let kept_by = self.kept_by(steps, id, edges, &stuck);
                     running.push(self.undo(&steps[index], way_back, kept_by));
                 }
             }
@@ -104,6 +105,9 @@ impl Applier<'_> {
         edges: &[Edge],
         stuck: &BTreeMap<StepId, &'a str>,
     ) -> Option<&'a str> {
+        if stuck.is_empty() {
+            return None;
+        }
         let protects = |id: StepId| {
             let system = self.around.registry.get(&steps[id as usize - 1].system);
             system.is_some_and(Executor::protects)

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +35,7 @@ type Job = (Entry, oneshot::Sender<Result<(), JournalError>>);
 
 /// An open journal.
 pub struct Journal {
+    syncs: Arc<AtomicU64>,
     jobs: Option<mpsc::UnboundedSender<Job>>,
     writer: Option<thread::JoinHandle<()>>,
 }
@@ -69,9 +72,15 @@ impl Journal {
 
     fn start(path: &Path, file: File, tail: Tail, fault: Option<Fault>) -> Self {
         let (jobs, queue) = mpsc::unbounded_channel();
-        let writer = Writer { path: path.into(), file, tail, fault, written: 0 };
+        let syncs = Arc::new(AtomicU64::new(0));
+        let writer = Writer { path: path.into(), file, tail, fault, written: 0, syncs: Arc::clone(&syncs) };
         let writer = thread::spawn(move || writer.run(queue));
-        Self { jobs: Some(jobs), writer: Some(writer) }
+        Self { syncs, jobs: Some(jobs), writer: Some(writer) }
+    }
+
+    /// How often this process has waited for the disk on behalf of this journal.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
     }
 
     /// Puts an entry on disk. Returns once it is there.
@@ -101,6 +110,7 @@ struct Writer {
     tail: Tail,
     fault: Option<Fault>,
     written: u64,
+    syncs: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -141,6 +151,7 @@ impl Writer {
         }
         self.file.write_all(&bytes)?;
         self.file.sync_data()?;
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         self.written += entries.len() as u64;
         Ok(!self.dies(FaultAt::After(self.written)))
     }
@@ -153,5 +164,54 @@ impl Writer {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fraktalia_plan::StepId;
+
+    use super::super::Mark;
+    use super::*;
+
+    fn entry(step: StepId) -> Entry {
+        Entry::Mark { step, mark: Mark::Undoing }
+    }
+
+    fn file(dir: &tempfile::TempDir) -> (PathBuf, File) {
+        let path = dir.path().join("journal.jsonl");
+        let file = OpenOptions::new().append(true).create_new(true).open(&path).unwrap();
+        (path, file)
+    }
+
+    #[test]
+    fn entries_that_wait_at_the_same_time_share_one_wait_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, file) = file(&dir);
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let waiting: Vec<_> = (1..=100)
+            .map(|step| {
+                let (answer, written) = oneshot::channel();
+                jobs.send((entry(step), answer)).ok().unwrap();
+                written
+            })
+            .collect();
+        drop(jobs);
+        let syncs = Arc::new(AtomicU64::new(0));
+        let tail = Tail::default();
+        Writer { path, file, tail, fault: None, written: 0, syncs: Arc::clone(&syncs) }.run(queue);
+        assert!(waiting.into_iter().all(|mut written| matches!(written.try_recv(), Ok(Ok(())))));
+        assert_eq!(syncs.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn an_entry_alone_waits_for_the_disk_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, file) = file(&dir);
+        let journal = Journal::start(&path, file, Tail::default(), None);
+        for step in 1..=10 {
+            journal.append(entry(step)).await.unwrap();
+        }
+        assert_eq!(journal.syncs(), 10);
     }
 }

@@ -92,7 +92,7 @@ impl Session {
 
     fn reopen_unfinished(&self, options: &ApplyOptions) -> Result<(Applier<'_>, Run), SessionError> {
         let nothing = || SessionError::NoRun("there is no unfinished run".into());
-        let name = self.unfinished()?.ok_or_else(nothing)?.header.run;
+        let name = self.unfinished()?.ok_or_else(nothing)?.header.run.clone();
         let path = self.paths.journal(&name);
         let (journal, run) = Journal::reopen(&path, self.fault)?.ok_or_else(nothing)?;
         self.make_backup(&name)?;
@@ -131,9 +131,8 @@ impl Session {
         let mut ledger = Ledger::load(&self.paths, &self.manifest.realm, &self.registry)?;
         ledger.fold(&applier.run(), &Outcome::Applied, &self.registry);
         ledger.save(&self.paths, &self.manifest.realm)?;
-        let targets = applier.run().header.plan;
         let now = self.plan(&Options::default(), true).await?;
-        let left = left_over(&targets, &now.plan);
+        let left = left_over(&applier.run().header.plan, &now.plan);
         let outcome = if left { Outcome::NotConverged } else { Outcome::Applied };
         if left {
             options.sink.emit(&Event::NotConverged { plan: Box::new(now.plan.clone()) });
@@ -147,7 +146,7 @@ impl Session {
         why: String,
         options: &ApplyOptions,
     ) -> Result<Ended, SessionError> {
-        let name = applier.run().header.run;
+        let name = applier.run().header.run.clone();
         let outcome = match applier.backward(&why).await? {
             Backward::Stopped => {
                 return Ok(Ended { run: name, outcome: None, why: Some(why) });
@@ -172,9 +171,10 @@ impl Session {
         why: Option<String>,
         options: &ApplyOptions,
     ) -> Result<Ended, SessionError> {
-        let touched = applier.run().header.plan.basis.touched;
+        let header = applier.run().header;
+        let touched = header.plan.basis.touched.keys();
         let after: BTreeMap<ResourceId, Option<Fingerprint>> =
-            touched.into_keys().map(|id| (id.clone(), now.found.get(&id).cloned())).collect();
+            touched.map(|id| (id.clone(), now.found.get(id).cloned())).collect();
         self.finish(applier, outcome, after, why, options).await
     }
 
@@ -193,7 +193,7 @@ impl Session {
         ledger.save(&self.paths, &self.manifest.realm)?;
         applier.append(Entry::Close { at: clock::now(), outcome: outcome.clone(), after }).await?;
         options.sink.emit(&Event::Finished { outcome: outcome.clone() });
-        Ok(Ended { run: run.header.run, outcome: Some(outcome), why })
+        Ok(Ended { run: run.header.run.clone(), outcome: Some(outcome), why })
     }
 }
 

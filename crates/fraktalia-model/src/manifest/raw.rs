@@ -410,8 +410,7 @@ impl Network {
 
 impl Root {
     /// The key of the network that the sandbox of a fractal names.
-    pub(crate) fn network_key(&self, fractal: &Text) -> Option<&str> {
-        let fractal = self.fractals.iter().find(|(key, _)| key.value == fractal.value)?.1;
+    pub(crate) fn network_key(&self, fractal: &Fractal) -> Option<&str> {
         let sandbox = fractal.sandbox.as_ref()?;
         let sandbox = self.sandboxes.iter().find(|(key, _)| key.value == sandbox.value)?.1;
         Some(&sandbox.network.as_ref()?.value)

@@ -1,14 +1,15 @@
 //! What happens to what is ours and left the manifest.
 
 use super::{
-    AnySeen, BTreeSet, Decision, Decisions, Input, Note, Notes, OnRemove, Owner, ResourceId, Verb, View,
+    AnyResource, AnySeen, BTreeMap, BTreeSet, Decision, Decisions, Input, Note, Notes, OnRemove, Owner,
+    ResourceId, SystemId, Verb, View,
 };
 
 /// Decides about all that is ours, was seen in a complete look, and is no longer asked for.
-pub(super) fn decide(input: &Input<'_>, decisions: &mut Decisions, notes: &mut Notes) {
+pub(super) fn decide<'a>(input: &Input<'a>, decisions: &mut Decisions<'a>, notes: &mut Notes) {
     let mut removals = 0;
     for (index, view) in input.systems.iter().enumerate() {
-        let wanted: BTreeSet<&ResourceId> = view.desired.iter().map(|want| &want.id).collect();
+        let wanted: BTreeSet<&ResourceId> = view.desired.iter().map(AnyResource::id).collect();
         let left =
             view.observed.found.iter().filter(|(id, have)| !wanted.contains(id) && ours(input, id, have));
         for (id, have) in left {
@@ -27,12 +28,14 @@ pub(super) fn decide(input: &Input<'_>, decisions: &mut Decisions, notes: &mut N
                 system: index,
                 verb,
                 want: None,
-                have: Some(have.clone()),
+                have: Some(have),
+                last: input.records.get(id),
+                record: None,
                 on_remove,
                 fields: Vec::new(),
                 why: "left the manifest".into(),
             };
-            decisions.insert(id.clone(), decision);
+            decisions.insert(id, decision);
         }
     }
     limit(input, removals, notes);
@@ -69,10 +72,11 @@ fn limit(input: &Input<'_>, removals: usize, notes: &mut Notes) {
 /// Things on record in a system that the manifest no longer names cannot even be looked at.
 fn unreachable(input: &Input<'_>, notes: &mut Notes) {
     let systems: BTreeSet<_> = input.systems.iter().map(|view| view.system.id()).collect();
-    let lost: BTreeSet<_> =
-        input.records.keys().map(|id| &id.system).filter(|id| !systems.contains(id)).collect();
-    for system in lost {
-        let count = input.records.keys().filter(|id| &id.system == system).count();
+    let mut lost: BTreeMap<&SystemId, usize> = BTreeMap::new();
+    for id in input.records.keys().filter(|id| !systems.contains(&id.system)) {
+        *lost.entry(&id.system).or_default() += 1;
+    }
+    for (system, count) in lost {
         notes.push(
             Note::warning(
                 "plan.system-left",

@@ -1,36 +1,44 @@
 //! What happens to each resource that the manifest asks for.
 
 use super::{
-    AnyResource, AnySeen, BTreeMap, Cause, Decision, Decisions, Delta, Input, Note, Notes, OnRemove, Outputs,
-    Owner, ResourceId, Verb,
+    AnyLast, AnyResource, BTreeMap, Cause, Decision, Decisions, Delta, Input, Note, Notes, Outputs, Owner,
+    ResourceId, Verb, Want,
 };
 
 /// Decides about all wanted resources, those first that others wait for, so that late values are filled in where
 /// they are known already.
-pub(super) fn decide(input: &Input<'_>, notes: &mut Notes) -> Decisions {
-    let mut wanted: BTreeMap<&ResourceId, (usize, &AnyResource)> = BTreeMap::new();
+pub(super) fn decide<'a>(input: &Input<'a>, notes: &mut Notes) -> Decisions<'a> {
+    let mut wanted = Wanted::new();
     let mut known = Outputs::new();
     for (index, view) in input.systems.iter().enumerate() {
-        wanted.extend(view.desired.iter().map(|want| (&want.id, (index, want))));
+        wanted.extend(view.desired.iter().map(|want| (want.id(), (index, want))));
         known.extend(view.observed.outputs.clone());
     }
     let mut decisions = Decisions::new();
     for id in in_order(&wanted) {
         let (system, want) = wanted[id];
-        let mut want = want.clone();
-        want.spec = want.spec.settled(&known);
-        let decision = verdict(input, system, want, &known, notes);
+        let pending = !want.pending().is_empty();
+        let want = if pending { Want::Settled(want.settled(&known)) } else { Want::Lowered(want) };
+        let seen = &input.systems[system];
+        let record = input.records.get(id);
+        let last = record.and_then(|record| seen.system.recall(record));
+        let remembered = seen.system.remember(want.get(), record.zip(last.as_ref()));
+        let mut decision = verdict(input, system, want, last.as_ref(), &known, notes);
+        decision.record = remembered;
         if matches!(decision.verb, Verb::Create | Verb::Replace) {
             // What is about to be made anew yields something else than what was seen.
             known.forget(id);
         }
-        decisions.insert(id.clone(), decision);
+        decisions.insert(id, decision);
     }
     decisions
 }
 
+/// The system and the wish of each wanted resource.
+type Wanted<'a> = BTreeMap<&'a ResourceId, (usize, &'a dyn AnyResource)>;
+
 /// Ids such that each comes after those whose outputs it uses. A circle is left to the graph, which names it.
-fn in_order<'a>(wanted: &BTreeMap<&'a ResourceId, (usize, &'a AnyResource)>) -> Vec<&'a ResourceId> {
+fn in_order<'a>(wanted: &Wanted<'a>) -> Vec<&'a ResourceId> {
     let mut order = Vec::with_capacity(wanted.len());
     let mut entered = std::collections::BTreeSet::new();
     for &start in wanted.keys() {
@@ -45,7 +53,7 @@ fn in_order<'a>(wanted: &BTreeMap<&'a ResourceId, (usize, &'a AnyResource)>) -> 
                 continue;
             }
             open.push((id, true));
-            for need in wanted[id].1.spec.pending() {
+            for need in wanted[id].1.pending() {
                 if let Some((&key, _)) = wanted.get_key_value(&need) {
                     open.push((key, false));
                 }
@@ -55,78 +63,90 @@ fn in_order<'a>(wanted: &BTreeMap<&'a ResourceId, (usize, &'a AnyResource)>) -> 
     order
 }
 
-fn verdict(
-    input: &Input<'_>,
+fn verdict<'a>(
+    input: &Input<'a>,
     system: usize,
-    want: AnyResource,
+    want: Want<'a>,
+    recalled: Option<&AnyLast>,
     known: &Outputs,
     notes: &mut Notes,
-) -> Decision {
+) -> Decision<'a> {
     let view = &input.systems[system];
-    let record = input.records.get(&want.id);
-    let Some(have) = view.observed.found.get(&want.id) else {
+    let id = want.get().id();
+    let last = input.records.get(id);
+    let Some(have) = view.observed.found.get(id) else {
         return missing(input, system, want, notes);
     };
+    let decided = |want: Want<'a>, verb, delta: Delta, why: &str| Decision {
+        system,
+        verb,
+        on_remove: want.get().on_remove(),
+        want: Some(want),
+        have: Some(have),
+        last,
+        record: None,
+        fields: delta.fields,
+        why: why.into(),
+    };
+    let keep = |want| decided(want, Verb::Keep, Delta::default(), "");
     if let Owner::Foreign(who) = &have.owner {
-        notes.push(foreign(&want, who));
-        return keep(system, want, have);
+        notes.push(foreign(want.get(), who));
+        return keep(want);
     }
-    let delta = view.system.diff(&want, have, record, known);
-    notes.extend(delta.notes.iter().cloned());
-    if let Some(blocked) = &delta.blocked {
-        notes.push(blocked.clone().about(&want.id).at(&want.at));
-        return keep(system, want, have);
+    let mut delta = view.system.diff(want.get(), have, recalled, known);
+    notes.append(&mut delta.notes);
+    if let Some(blocked) = delta.blocked.take() {
+        notes.push(blocked.about(want.get().id()).at(want.get().at()));
+        return keep(want);
     }
-    let ours = have.owner == Owner::Ours || record.is_some();
+    let ours = have.owner == Owner::Ours || last.is_some();
     match (ours, delta.is_empty()) {
-        (true, true) => keep(system, want, have),
-        (false, true) => {
-            decision(system, Verb::Adopt, want, have, Delta::default(), "is there and as wanted")
-        }
-        (true, false) => change(system, want, have, delta),
+        (true, true) => keep(want),
+        (false, true) => decided(want, Verb::Adopt, Delta::default(), "is there and as wanted"),
+        (true, false) => match delta.replace.take() {
+            Some(why) => decided(want, Verb::Replace, delta, &why),
+            None => {
+                let why = why(&delta);
+                decided(want, Verb::Update, delta, why)
+            }
+        },
         (false, false) => {
-            notes.push(in_the_way(&want, &delta));
-            keep(system, want, have)
+            notes.push(in_the_way(want.get(), &delta));
+            keep(want)
         }
     }
 }
 
-fn missing(input: &Input<'_>, system: usize, want: AnyResource, notes: &mut Notes) -> Decision {
-    let view = &input.systems[system];
-    let verb = if view.observed.complete {
+fn missing<'a>(input: &Input<'a>, system: usize, want: Want<'a>, notes: &mut Notes) -> Decision<'a> {
+    let id = want.get().id();
+    let verb = if input.systems[system].observed.complete {
         Verb::Create
     } else {
         notes.push(
             Note::error(
                 "plan.incomplete",
-                format!("{} was not seen, but {} could not be read completely", want.id, want.id.system),
+                format!("{id} was not seen, but {} could not be read completely", id.system),
             )
-            .about(&want.id)
+            .about(id)
             .hint(
                 "nothing is made on the strength of an incomplete look: see the other notes for what failed",
             ),
         );
         Verb::Keep
     };
-    let why =
-        if input.records.contains_key(&want.id) { "was removed by hand" } else { "new in the manifest" };
+    let last = input.records.get(id);
+    let why = if last.is_some() { "was removed by hand" } else { "new in the manifest" };
     Decision {
         system,
         verb,
-        on_remove: want.on_remove,
+        on_remove: want.get().on_remove(),
         want: Some(want),
         have: None,
+        last,
+        record: None,
         fields: Vec::new(),
         why: why.into(),
     }
-}
-
-fn change(system: usize, want: AnyResource, have: &AnySeen, delta: Delta) -> Decision {
-    let (verb, why) = match delta.replace.clone() {
-        Some(why) => (Verb::Replace, why),
-        None => (Verb::Update, why(&delta).to_owned()),
-    };
-    decision(system, verb, want, have, delta, &why)
 }
 
 /// The reason that all fields share, or the broader one.
@@ -138,38 +158,14 @@ fn why(delta: &Delta) -> &'static str {
     }
 }
 
-fn keep(system: usize, want: AnyResource, have: &AnySeen) -> Decision {
-    decision(system, Verb::Keep, want, have, Delta::default(), "")
-}
-
-fn decision(
-    system: usize,
-    verb: Verb,
-    want: AnyResource,
-    have: &AnySeen,
-    delta: Delta,
-    why: &str,
-) -> Decision {
-    let on_remove: OnRemove = want.on_remove;
-    Decision {
-        system,
-        verb,
-        want: Some(want),
-        have: Some(have.clone()),
-        on_remove,
-        fields: delta.fields,
-        why: why.into(),
-    }
-}
-
-fn foreign(want: &AnyResource, who: &str) -> Note {
-    Note::error("plan.not-ours", format!("{} is there already and is {who}", want.id))
-        .about(&want.id)
-        .at(&want.at)
+fn foreign(want: &dyn AnyResource, who: &str) -> Note {
+    Note::error("plan.not-ours", format!("{} is there already and is {who}", want.id()))
+        .about(want.id())
+        .at(want.at())
         .hint("choose another name; taking over what is somebody else's (`fraktalia adopt`) is not in this version yet")
 }
 
-fn in_the_way(want: &AnyResource, delta: &Delta) -> Note {
+fn in_the_way(want: &dyn AnyResource, delta: &Delta) -> Note {
     let fields: Vec<&str> = delta.fields.iter().map(|field| field.field.as_str()).collect();
     let how = match (&delta.replace, fields.as_slice()) {
         (Some(why), []) => why.clone(),
@@ -177,12 +173,12 @@ fn in_the_way(want: &AnyResource, delta: &Delta) -> Note {
     };
     Note::error(
         "plan.in-the-way",
-        format!("{} is there already, is not ours, and differs in: {how}", want.id),
+        format!("{} is there already, is not ours, and differs in: {how}", want.id()),
     )
-    .about(&want.id)
-    .at(&want.at)
+    .about(want.id())
+    .at(want.at())
     .hint(format!(
         "make the manifest say what is there, choose another name, or `fraktalia adopt {}`",
-        want.id
+        want.id()
     ))
 }

@@ -37,7 +37,7 @@ pub async fn apply(app: &App, args: &ApplyArgs) -> Result<Exit, Failure> {
     // The lock comes first: what is planned under it is what is applied.
     let lock = opened.session.lock()?;
     if let Some(run) = opened.session.unfinished()? {
-        return Err(SessionError::Unfinished(run.header.run).into());
+        return Err(SessionError::Unfinished(run.header.run.clone()).into());
     }
     let options = planning::options(&args.planning);
     let planned = opened.session.plan(&options, args.planning.refresh || kept.is_some()).await?;
@@ -165,7 +165,7 @@ pub async fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Failure> {
     };
     let open = unfinished.as_ref().is_some_and(|unfinished| unfinished.header.run == run.header.run);
     if let (false, Some(unfinished)) = (open, unfinished) {
-        return Err(SessionError::Unfinished(unfinished.header.run).into());
+        return Err(SessionError::Unfinished(unfinished.header.run.clone()).into());
     }
     let what = plan::counts(&run.header.plan).unwrap_or_else(|| "nothing to change".into());
     ask(

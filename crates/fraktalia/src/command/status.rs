@@ -14,7 +14,7 @@ use crate::render::status::Status;
 /// Plans, and says how each resource stands.
 pub async fn run(app: &App, args: &StatusArgs) -> Result<Exit, Failure> {
     let opened = app.open()?;
-    let unfinished = opened.session.unfinished()?.map(|run| run.header.run);
+    let unfinished = opened.session.unfinished()?.map(|run| run.header.run.clone());
     let last = opened.session.history()?.pop();
     let last = last
         .map(|run| format!("{}, {}", run.header.run, runs::document(&run, false).outcome.replace('_', " ")));

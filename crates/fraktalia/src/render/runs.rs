@@ -265,14 +265,14 @@ mod tests {
 
     fn run(closed: Option<Outcome>, statuses: Vec<Status>) -> Run {
         Run {
-            header: Header {
+            header: std::sync::Arc::new(Header {
                 run: "20260314-150000000-abcdef".into(),
                 format: 1,
                 at: "2026-03-14T15:00:00Z".into(),
                 version: "0.1.0".into(),
                 plan: garden(),
                 before: BTreeMap::new(),
-            },
+            }),
             statuses,
             closed: closed.map(|outcome| ("2026-03-14T15:00:12Z".into(), outcome)),
             after: BTreeMap::new(),

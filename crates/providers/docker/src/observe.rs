@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, ImageSummary, NetworkInspect};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ImageSummary, Network};
 use fraktalia_engine::{Ask, ObserveError};
 use fraktalia_model::{BridgeName, ImageId, Note, ResourceId, SystemId};
 use fraktalia_plan::{Observed, Owner, Seen};
@@ -36,11 +36,7 @@ pub async fn observe(
         observed: Observed { how: "three lists".into(), ..Observed::default() },
     };
     look.images(&images, &containers);
-    let names: Vec<(String, Labels)> = networks
-        .into_iter()
-        .map(|network| (network.name.unwrap_or_default(), network.labels.unwrap_or_default()))
-        .collect();
-    look.networks(&names, &containers).await?;
+    look.networks(networks, &containers);
     look.sandboxes(&containers).await?;
     look.helper(&containers).await?;
     Ok(look.observed)
@@ -140,29 +136,19 @@ impl Look<'_> {
         Owner::Foreign("still in use".into())
     }
 
-    async fn networks(
-        &mut self,
-        networks: &[(String, Labels)],
-        containers: &[ContainerSummary],
-    ) -> Result<(), DockerError> {
-        let mut asked: BTreeMap<ResourceId, &str> = BTreeMap::new();
-        for (name, labels) in networks {
-            if let Some(id) = self.labelled(labels, "network") {
-                asked.insert(id, name);
-            } else if let Some(id) = self.named(name) {
-                asked.insert(id, name);
-            } else if !BUILT_IN.contains(&name.as_str()) {
+    /// The list says all of a network but what is on it, and that the containers say.
+    fn networks(&mut self, networks: Vec<Network>, containers: &[ContainerSummary]) {
+        let mut attached = attached(containers);
+        for network in networks {
+            let name = network.name.as_deref().unwrap_or_default();
+            let labelled = network.labels.as_ref().and_then(|labels| self.labelled(labels, "network"));
+            if let Some(id) = labelled.or_else(|| self.named(name)) {
+                let attached = attached.remove(name).unwrap_or_default();
+                self.network(id, network, attached);
+            } else if !BUILT_IN.contains(&name) {
                 *self.observed.strangers.entry("Docker networks".into()).or_default() += 1;
             }
         }
-        let client = self.client;
-        let looks = asked.into_iter().map(|(id, name)| async move { Ok((id, client.network(name).await?)) });
-        for (id, network) in try_join_all(looks).await? {
-            if let Some(network) = network {
-                self.network(id, network, containers);
-            }
-        }
-        Ok(())
     }
 
     fn named(&self, name: &str) -> Option<ResourceId> {
@@ -170,7 +156,8 @@ impl Look<'_> {
         self.specs.contains_key(&id).then_some(id)
     }
 
-    fn network(&mut self, id: ResourceId, network: NetworkInspect, containers: &[ContainerSummary]) {
+    fn network(&mut self, id: ResourceId, network: Network, mut attached: Vec<Attached>) {
+        attached.sort();
         let labels = network.labels.unwrap_or_default();
         let owner = labels::owner(&labels, self.realm, "a network");
         let name = network.name.unwrap_or_default();
@@ -181,7 +168,7 @@ impl Look<'_> {
             driver: network.driver.unwrap_or_default(),
             subnets: pools.into_iter().filter_map(|pool| pool.subnet).collect(),
             internal: network.internal.unwrap_or_default(),
-            attached: attached(&name, containers),
+            attached,
             bridge,
             name,
         };
@@ -287,22 +274,19 @@ fn name(container: &ContainerSummary) -> String {
     name.or(container.id.as_deref()).unwrap_or_default().to_owned()
 }
 
-/// Who is on a network, stopped containers included: they hold on to it as well once they start again.
-fn attached(network: &str, containers: &[ContainerSummary]) -> Vec<Attached> {
-    let on_it = |container: &&ContainerSummary| {
-        let networks = container.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-        networks.is_some_and(|networks| networks.contains_key(network))
-    };
-    let mut attached: Vec<_> = containers
-        .iter()
-        .filter(on_it)
-        .map(|one| Attached {
-            name: name(one),
-            id: one.id.clone().unwrap_or_default(),
-            sandbox: is_sandbox(one),
-        })
-        .collect();
-    attached.sort();
+/// Who is on each network, stopped containers included: they hold on to it as well once they start again.
+fn attached(containers: &[ContainerSummary]) -> HashMap<&str, Vec<Attached>> {
+    let mut attached: HashMap<&str, Vec<Attached>> = HashMap::new();
+    for one in containers {
+        let networks = one.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        for network in networks.into_iter().flat_map(HashMap::keys) {
+            attached.entry(network).or_default().push(Attached {
+                name: name(one),
+                id: one.id.clone().unwrap_or_default(),
+                sandbox: is_sandbox(one),
+            });
+        }
+    }
     attached
 }
 

@@ -170,6 +170,7 @@ fn name(
     member: &manifest::Member,
 ) -> Option<Wanted> {
     matrix.localpart(&member.user)?;
+    let display_name = member.display_name.clone()?;
     let bindings = manifest.bindings.iter().filter(|binding| binding.peer == Peer::Room(room.key.clone()));
     let mut requires: BTreeSet<ResourceId> =
         bindings.map(|binding| id::binding(&binding.agent, &binding.peer.to_string())).collect();
@@ -180,7 +181,7 @@ fn name(
             alias: full_alias(matrix, room),
             room: Value::after(id::room(&room.key)),
             user: member.user.clone(),
-            display_name: member.display_name.clone()?,
+            display_name,
         }),
         subject: subject(room),
         requires,

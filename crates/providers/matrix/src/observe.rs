@@ -46,7 +46,7 @@ fn interests<'a>(ask: &Ask<'a, MatrixSpec>) -> Interests<'a> {
     for want in ask.wanted {
         all.insert(want.id.clone(), Interest { want: Some(&want.spec), last: None, owned: false });
     }
-    for (id, record) in ask.owned {
+    for (id, record) in ask.owned.iter() {
         let interest = all.entry(id.clone()).or_insert(Interest { want: None, last: None, owned: true });
         interest.owned = true;
         interest.last = serde_json::from_value(record.spec.clone()).ok();

@@ -1,12 +1,17 @@
 //! Does edits to a document, and undoes them.
 
+use std::collections::BTreeMap;
+
 use fraktalia_model::manifest::Dialect;
 use serde_json::{Value as Json, json};
 
-use crate::dialect::{AgentTable, Config, Entry, Key, bindings, detect, table};
+use crate::dialect::{
+    AgentTable, Config, Entry, Key, bindings, detect, groups_key, own_enabled_key, table, usual_enabled_key,
+};
 use crate::document::{Document, Step};
 use crate::error::FileError;
 use crate::op::{Account, Known, enabled, field_of, same};
+use crate::routes::Routes;
 use crate::spec::Field;
 
 /// An open document with what is known about it, kept up to date while it is edited.
@@ -15,8 +20,9 @@ pub(crate) struct Editor<'a, 'd> {
     /// The whole file as it was read.
     before: Json,
     agents: Option<&'static dyn AgentTable>,
-    /// The bindings as they stand now, in short; `None` for those that are none of ours.
-    routes: Vec<Option<Key>>,
+    routes: Routes,
+    /// The word for "this group is on" in a new group, by table.
+    usual: BTreeMap<&'static str, &'static str>,
 }
 
 const BINDINGS: [Step<'static>; 1] = [Step::Key("bindings")];
@@ -28,7 +34,13 @@ impl<'a, 'd> Editor<'a, 'd> {
     pub fn new(document: &'d mut Document<'a>, value: Json, wish: Option<Dialect>) -> Self {
         let detected = detect(&value).dialect();
         let routes = bindings(&value).iter().map(|binding| Key::read(binding, detected)).collect();
-        Self { document, before: value, agents: detected.or(wish).map(table), routes }
+        Self {
+            document,
+            before: value,
+            agents: detected.or(wish).map(table),
+            routes: Routes::new(routes),
+            usual: BTreeMap::new(),
+        }
     }
 
     /// Does one edit. What is as wanted already is not touched.
@@ -40,7 +52,7 @@ impl<'a, 'd> Editor<'a, 'd> {
             Known::DropBinding(key) => self.drop_binding(key),
             Known::PutGroup { room, auto_reply } => self.put_group(room, *auto_reply)?,
             Known::DropGroup { room } => {
-                let (groups, _) = Known::enabled_word(&self.before, room);
+                let groups = groups_key(&self.before, room);
                 self.document.remove(&below(&MATRIX, &[groups, room]));
             }
             Known::PutAccount { account } => self.put_account(account)?,
@@ -96,8 +108,8 @@ impl<'a, 'd> Editor<'a, 'd> {
 
     /// Before the first catch-all of the channel; a catch-all itself goes to the end. One that stands too late moves.
     fn put_binding(&mut self, key: &Key, binding: &Json) -> Result<(), FileError> {
-        let catch_all = self.routes.iter().position(|other| other.as_ref().is_some_and(Key::is_catch_all));
-        let found = self.routes.iter().position(|other| other.as_ref() == Some(key));
+        let catch_all = self.routes.catch_all();
+        let found = self.routes.position(key);
         let mut binding = binding.clone();
         match (found, catch_all) {
             (Some(_), _) if key.is_catch_all() => return Ok(()),
@@ -129,13 +141,14 @@ impl<'a, 'd> Editor<'a, 'd> {
 
     /// All of them: the same binding written twice has no other meaning than once.
     fn drop_binding(&mut self, key: &Key) {
-        while let Some(at) = self.routes.iter().position(|other| other.as_ref() == Some(key)) {
+        while let Some(at) = self.routes.position(key) {
             self.remove_binding(at);
         }
     }
 
     fn put_group(&mut self, room: &str, auto_reply: Option<bool>) -> Result<(), FileError> {
-        let (table, word) = Known::enabled_word(&self.before, room);
+        let table = groups_key(&self.before, room);
+        let word = self.enabled_word(table, room);
         let path = below(&MATRIX, &[table, room]);
         let Some(group) = self.document.get(&path) else {
             let mut group = Entry::new();
@@ -150,6 +163,13 @@ impl<'a, 'd> Editor<'a, 'd> {
             self.document.set(&below(&path, &["autoReply"]), &on.into())?;
         }
         Ok(())
+    }
+
+    fn enabled_word(&mut self, table: &'static str, room: &str) -> &'static str {
+        let own = own_enabled_key(&self.before, table, room);
+        own.unwrap_or_else(|| {
+            self.usual.entry(table).or_insert_with(|| usual_enabled_key(&self.before, table))
+        })
     }
 
     fn put_account(&mut self, account: &Account) -> Result<(), FileError> {
@@ -192,13 +212,13 @@ impl<'a, 'd> Editor<'a, 'd> {
             },
             Known::DropBinding(key) => {
                 if let Some(at) = before.binding(key)
-                    && !self.routes.iter().flatten().any(|other| other == key)
+                    && self.routes.position(key).is_none()
                 {
                     self.insert_binding(at, Some(key.clone()), &bindings(before.value)[at])?;
                 }
             }
             Known::PutGroup { room, .. } | Known::DropGroup { room } => {
-                let (table, _) = Known::enabled_word(&self.before, room);
+                let table = groups_key(&self.before, room);
                 self.restore(&below(&MATRIX, &[table, room]), before.group(room))?;
             }
             Known::PutAccount { account: Account { name, .. } } | Known::DropAccount { name } => {
@@ -255,9 +275,7 @@ impl<'a, 'd> Editor<'a, 'd> {
     }
 
     fn move_back(&mut self, key: &Key, to: usize) -> Result<(), FileError> {
-        let Some(at) = self.routes.iter().position(|other| other.as_ref() == Some(key)) else {
-            return Ok(());
-        };
+        let Some(at) = self.routes.position(key) else { return Ok(()) };
         if at < to && to < self.routes.len() {
             let binding = self.document.get(&at_binding(at)).unwrap_or_else(|| key.json());
             self.remove_binding(at);

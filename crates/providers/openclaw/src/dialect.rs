@@ -84,19 +84,19 @@ pub(crate) fn groups_key(config: &Json, room: &str) -> &'static str {
     if !has("groups") && (has("rooms") || only_rooms) { "rooms" } else { "groups" }
 }
 
-/// The word for "this group is on" in the group `room`, or in a new one beside the others.
-pub(crate) fn enabled_key(config: &Json, table: &str, room: &str) -> &'static str {
-    let groups = &config["channels"]["matrix"][table];
-    let says = |group: &Json, key: &str| group.get(key).is_some();
-    let own = groups.get(room).filter(|group| says(group, "enabled") || says(group, "allow"));
-    let allow = match own {
-        Some(group) => !says(group, "enabled"),
-        None => groups.as_object().is_some_and(|groups| {
-            groups.values().any(|group| says(group, "allow"))
-                && !groups.values().any(|group| says(group, "enabled"))
-        }),
+/// The word for "this group is on" that the group `room` itself uses.
+pub(crate) fn own_enabled_key(config: &Json, table: &str, room: &str) -> Option<&'static str> {
+    let group = config["channels"]["matrix"][table].get(room)?;
+    if group.get("enabled").is_some() { Some("enabled") } else { group.get("allow").map(|_| "allow") }
+}
+
+/// The word for "this group is on" in a new group beside the others.
+pub(crate) fn usual_enabled_key(config: &Json, table: &str) -> &'static str {
+    let says = |key: &str| {
+        let groups = config["channels"]["matrix"][table].as_object();
+        groups.is_some_and(|groups| groups.values().any(|group| group.get(key).is_some()))
     };
-    if allow { "allow" } else { "enabled" }
+    if says("allow") && !says("enabled") { "allow" } else { "enabled" }
 }
 
 /// What a binding routes, as the file says it.
@@ -338,12 +338,13 @@ mod tests {
     fn an_older_file_keeps_its_own_words_for_groups() {
         let old = json!({"channels": {"matrix": {"rooms": {"!a": {"allow": true}}}}});
         assert_eq!(groups_key(&old, "!new"), "rooms");
-        assert_eq!(enabled_key(&old, "rooms", "!new"), "allow");
+        assert_eq!(usual_enabled_key(&old, "rooms"), "allow");
         let new =
             json!({"channels": {"matrix": {"groups": {"!a": {"enabled": true}, "!b": {"allow": false}}}}});
         assert_eq!(groups_key(&new, "!new"), "groups");
-        assert_eq!(enabled_key(&new, "groups", "!new"), "enabled");
-        assert_eq!(enabled_key(&new, "groups", "!b"), "allow");
+        assert_eq!(usual_enabled_key(&new, "groups"), "enabled");
+        assert_eq!(own_enabled_key(&new, "groups", "!b"), Some("allow"));
+        assert_eq!(own_enabled_key(&new, "groups", "!new"), None);
     }
 
     #[test]

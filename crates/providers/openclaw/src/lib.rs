@@ -17,6 +17,7 @@ mod lower;
 mod observe;
 mod op;
 mod provider;
+mod routes;
 mod spec;
 mod system;
 mod undo;
@@ -25,7 +26,7 @@ mod write;
 
 pub use document::{Document, DocumentError, Place, Step};
 pub use error::FileError;
-pub use op::{Edit, OpenClawOp};
+pub use op::{Edit, EditError, OpenClawOp};
 pub use provider::Patience;
 pub use spec::{AccountSpec, BindingSpec, Field, GroupSpec, OpenClawSpec, OpenClawState, PeerSpec};
 pub use system::OpenClaw;

@@ -1,6 +1,6 @@
 //! What stands in the file.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fraktalia_engine::{Ask, ObserveError};
 use fraktalia_model::manifest::OnRemove;
@@ -41,7 +41,7 @@ pub(crate) async fn observe(
     for want in ask.wanted {
         look.wanted(want, &mut observed);
     }
-    for (id, record) in ask.owned {
+    for (id, record) in ask.owned.iter() {
         look.owned(id, record, &mut observed);
     }
     for (id, seen) in &observed.found {
@@ -81,6 +81,9 @@ struct Look<'a> {
     last: BTreeMap<&'a ResourceId, OpenClawSpec>,
     /// Bindings that are ours.
     ours: HashSet<Key>,
+    wanted: HashSet<&'a ResourceId>,
+    /// How many bindings that are not ours lead to each agent.
+    strange: HashMap<String, usize>,
 }
 
 impl<'a> Look<'a> {
@@ -92,8 +95,17 @@ impl<'a> Look<'a> {
         };
         let last: BTreeMap<_, _> =
             ask.owned.iter().filter_map(|(id, record)| Some((id, settled(record)?))).collect();
-        let ours = last.values().filter_map(key).collect();
-        Self { config, ask, last, ours }
+        let ours: HashSet<Key> = last.values().filter_map(key).collect();
+        let mut strange: HashMap<String, usize> = HashMap::new();
+        for (key, binding) in config.routes.iter().zip(dialect::bindings(config.value)) {
+            if let Some(agent) = binding["agentId"].as_str()
+                && !key.as_ref().is_some_and(|key| ours.contains(key))
+            {
+                *strange.entry(agent.to_ascii_lowercase()).or_default() += 1;
+            }
+        }
+        let wanted = ask.wanted.iter().map(|want| &want.id).collect();
+        Self { config, ask, last, ours, wanted, strange }
     }
 
     /// A wanted resource, if it is there: as it is wanted, or as we last wrote it.
@@ -118,7 +130,7 @@ impl<'a> Look<'a> {
 
     /// Something of ours that may have left the manifest.
     fn owned(&self, id: &ResourceId, record: &Record, observed: &mut Observed<OpenClawState>) {
-        if self.ask.wanted.iter().any(|want| &want.id == id) {
+        if self.wanted.contains(id) {
             return;
         }
         let Some(last) = self.last.get(id) else {
@@ -156,13 +168,7 @@ impl<'a> Look<'a> {
 
     /// Without this agent the file would be invalid: a binding that is not ours routes to it.
     fn still_bound(&self, id: &ResourceId) -> Option<Note> {
-        let agent = id.name.to_ascii_lowercase();
-        let bindings = dialect::bindings(self.config.value);
-        let strangers = self.config.routes.iter().zip(bindings).filter(|(key, binding)| {
-            let to = binding["agentId"].as_str().is_some_and(|to| to.eq_ignore_ascii_case(&agent));
-            to && !key.as_ref().is_some_and(|key| self.ours.contains(key))
-        });
-        let many = strangers.count();
+        let many = self.strange.get(&id.name.to_ascii_lowercase()).copied().unwrap_or_default();
         (many > 0).then(|| {
             let text = format!(
                 "the agent `{}` left the manifest, but {} that we did not make still route to it",

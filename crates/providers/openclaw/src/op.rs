@@ -9,7 +9,8 @@ use fraktalia_model::{Outputs, RoomId, UserId, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::dialect::{Config, Key, Peer, enabled_key};
+use crate::dialect::{Config, Key, Peer};
+use crate::error::FileError;
 use crate::spec::{AccountSpec, BindingSpec, Field, GroupSpec, PeerSpec};
 
 /// One write of the file.
@@ -19,6 +20,35 @@ pub struct OpenClawOp {
     pub dialect: Option<Dialect>,
     /// In the order in which they are done.
     pub edits: Vec<Edit>,
+}
+
+impl OpenClawOp {
+    /// The text of a file after all edits; `None` when they change nothing. `token` finds the file of an account's
+    /// access token.
+    ///
+    /// # Errors
+    /// When the text is not what it has to be, or a value is not known yet.
+    pub fn edited(
+        &self,
+        text: &str,
+        outputs: &Outputs,
+        token: &dyn Fn(&str) -> PathBuf,
+    ) -> Result<Option<String>, EditError> {
+        let known: Vec<Known> =
+            self.edits.iter().map(|edit| edit.known(outputs, token)).collect::<Result<_, _>>()?;
+        Ok(crate::undo::edited(text, &known, self.dialect)?)
+    }
+}
+
+/// A text that could not be edited.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// A value is not known yet.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// The text is not what it has to be.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// A change in the words of OpenClaw, whatever the shape of the file.
@@ -182,12 +212,6 @@ impl Known {
             }),
             Self::DropAccount { name } => config.account(name).is_none(),
         }
-    }
-
-    /// The word that switches the group on in this file.
-    pub fn enabled_word(config: &Json, room: &str) -> (&'static str, &'static str) {
-        let table = crate::dialect::groups_key(config, room);
-        (table, enabled_key(config, table, room))
     }
 }
 

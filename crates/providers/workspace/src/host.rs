@@ -85,6 +85,23 @@ pub enum Node {
     },
 }
 
+/// What stands under a name, as far as can be told without opening it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// A regular file that has no other name.
+    File {
+        /// Mode and owner.
+        access: Access,
+    },
+    /// A directory.
+    Directory,
+    /// See [`Node::Odd`].
+    Odd {
+        /// `a symbolic link`
+        what: String,
+    },
+}
+
 impl Dir {
     /// Opens the directory at `path`. The path up to it may contain links, since they are the administrator's;
     /// the directory itself may not be one.
@@ -135,6 +152,19 @@ impl Dir {
         }
     }
 
+    /// What stands under `path`, without its content: no byte of a file is read, and no open file is needed.
+    ///
+    /// # Errors
+    /// As for [`Self::look`].
+    pub fn look_outside(&self, path: &RelPath) -> Result<Option<Outside>, HostError> {
+        Ok(match self.stat(path)? {
+            Opened::Missing => None,
+            Opened::Odd(what) => Some(Outside::Odd { what }),
+            Opened::Directory(_) => Some(Outside::Directory),
+            Opened::File((), stat) => Some(Outside::File { access: access(&stat) }),
+        })
+    }
+
     /// The content of a regular file; `None` when it is missing.
     ///
     /// # Errors
@@ -171,19 +201,13 @@ impl Dir {
     }
 
     /// Opens without touching first: reading from a pipe or a device would already be an effect.
-    fn open_file(&self, path: &RelPath) -> Result<Opened, HostError> {
-        let stat = match open_strictly(&self.fd, path.as_str(), OFlags::PATH | OFlags::NOFOLLOW) {
-            Ok(fd) => rustix::fs::fstat(&fd).map_err(|errno| self.failed("read", path, errno))?,
-            Err(Errno::NOENT) => return Ok(Opened::Missing),
-            Err(Errno::LOOP) => return Ok(Opened::Odd("reached through a symbolic link".into())),
-            Err(Errno::NOTDIR) => return Ok(Opened::Odd("beneath something that is not a directory".into())),
-            Err(errno) => return Err(self.failed("read", path, errno)),
+    fn open_file(&self, path: &RelPath) -> Result<Opened<File>, HostError> {
+        let stat = match self.stat(path)? {
+            Opened::Missing => return Ok(Opened::Missing),
+            Opened::Odd(what) => return Ok(Opened::Odd(what)),
+            Opened::Directory(stat) => return Ok(Opened::Directory(stat)),
+            Opened::File((), stat) => stat,
         };
-        match kind(&stat) {
-            Kind::Directory => return Ok(Opened::Directory(stat)),
-            Kind::Odd(what) => return Ok(Opened::Odd(what)),
-            Kind::File => {}
-        }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
         let fd = open_strictly(&self.fd, path.as_str(), flags).map_err(|e| self.failed("open", path, e))?;
         let Some(again) = self.only_name(path, &fd).map_err(|errno| self.failed("read", path, errno))? else {
@@ -193,6 +217,21 @@ impl Dir {
             return Ok(Opened::Odd("changing while it is read".into()));
         }
         Ok(Opened::File(File::from(fd), again))
+    }
+
+    fn stat(&self, path: &RelPath) -> Result<Opened<()>, HostError> {
+        let stat = match open_strictly(&self.fd, path.as_str(), OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(fd) => rustix::fs::fstat(&fd).map_err(|errno| self.failed("read", path, errno))?,
+            Err(Errno::NOENT) => return Ok(Opened::Missing),
+            Err(Errno::LOOP) => return Ok(Opened::Odd("reached through a symbolic link".into())),
+            Err(Errno::NOTDIR) => return Ok(Opened::Odd("beneath something that is not a directory".into())),
+            Err(errno) => return Err(self.failed("read", path, errno)),
+        };
+        Ok(match kind(&stat) {
+            Kind::Directory => Opened::Directory(stat),
+            Kind::Odd(what) => Opened::Odd(what),
+            Kind::File => Opened::File((), stat),
+        })
     }
 
     /// The state of the open file if `path` is its one and only name; `None` when that cannot be said.
@@ -231,11 +270,11 @@ impl Dir {
     }
 }
 
-enum Opened {
+enum Opened<F> {
     Missing,
     Odd(String),
     Directory(Stat),
-    File(File, Stat),
+    File(F, Stat),
 }
 
 enum Kind {

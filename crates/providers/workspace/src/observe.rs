@@ -1,38 +1,51 @@
 //! Looks at the workspaces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use fraktalia_engine::StatePaths;
 use fraktalia_model::manifest::{KeepFile, OnRemove};
 use fraktalia_model::{Note, ResourceId};
-use fraktalia_plan::{Observed, Owner, Record, Resource, Seen};
+use fraktalia_plan::{Observed, Owner, Record, Seen};
+use serde::Deserialize as _;
 
 use crate::diff;
 use crate::error::HostError;
-use crate::host::{Dir, Node};
+use crate::host::{Dir, Node, Outside};
 use crate::made;
 use crate::spec::{FileSpec, Spec};
 use crate::state::State;
 
+/// What our record says of a resource.
+pub struct Recorded {
+    /// What was asked for last; `None` when this version cannot read it.
+    spec: Option<Spec>,
+    on_remove: OnRemove,
+}
+
+impl Recorded {
+    /// What a record says.
+    pub fn of(record: &Record) -> Self {
+        Self { spec: Spec::deserialize(&record.spec).ok(), on_remove: record.on_remove }
+    }
+}
+
 /// Looks at all that is wanted or on record. Never fails as a whole: what cannot be read makes it incomplete.
 pub fn observe(
-    wanted: &[Resource<Spec>],
-    owned: &BTreeMap<ResourceId, Record>,
+    wanted: Vec<(ResourceId, Spec)>,
+    owned: &BTreeMap<ResourceId, Recorded>,
     paths: &StatePaths,
 ) -> Observed<State> {
-    let mut look = Look { observed: Observed::default(), open: BTreeMap::new(), owned };
-    for resource in wanted {
-        look.at(&resource.id, &resource.spec, Asked::Wanted);
+    let mut look = Look { observed: Observed::default(), open: None, owned };
+    let named: HashSet<&ResourceId> = wanted.iter().map(|(id, _)| id).collect();
+    for (id, record) in owned.iter().filter(|(id, _)| !named.contains(id)) {
+        if let Some(spec) = &record.spec {
+            look.at(id.clone(), spec, Asked::Left);
+            look.spare_what_others_made(id, spec, record, paths);
+        }
     }
-    for (id, record) in owned {
-        if wanted.iter().any(|resource| &resource.id == id) {
-            continue;
-        }
-        if let Ok(spec) = serde_json::from_value::<Spec>(record.spec.clone()) {
-            look.at(id, &spec, Asked::Left);
-            look.spare_what_others_made(id, &spec, record, paths);
-        }
+    for (id, spec) in wanted {
+        look.at(id, &spec, Asked::Wanted);
     }
     look.observed
 }
@@ -47,27 +60,29 @@ enum Asked {
 
 struct Look<'a> {
     observed: Observed<State>,
-    open: BTreeMap<PathBuf, Option<Dir>>,
-    owned: &'a BTreeMap<ResourceId, Record>,
+    /// The workspace that was looked at last. Those of all fractals at once would be more open files than a process may
+    /// have.
+    open: Option<(PathBuf, Option<Dir>)>,
+    owned: &'a BTreeMap<ResourceId, Recorded>,
 }
 
 impl Look<'_> {
-    fn at(&mut self, id: &ResourceId, spec: &Spec, asked: Asked) {
+    fn at(&mut self, id: ResourceId, spec: &Spec, asked: Asked) {
         let seen = match spec {
             Spec::Tree(tree) => self.tree(&tree.path),
-            Spec::File(file) => self.file(id, file, asked),
+            Spec::File(file) => self.file(&id, file, asked),
         };
         match seen {
             Ok(None) => {}
             Ok(Some(state)) => {
-                let owner = self.owner(id, spec, &state);
-                self.observed.found.insert(id.clone(), Seen { state, owner });
+                let owner = self.owner(&id, spec, &state);
+                self.observed.found.insert(id, Seen { state, owner });
             }
             Err(HostError::Odd { path, what }) => {
                 let state = State::Odd { path, what };
-                self.observed.found.insert(id.clone(), Seen { state, owner: Owner::Unmarked });
+                self.observed.found.insert(id, Seen { state, owner: Owner::Unmarked });
             }
-            Err(error) => self.unreadable(id, &error),
+            Err(error) => self.unreadable(&id, &error),
         }
     }
 
@@ -84,13 +99,23 @@ impl Look<'_> {
             return Ok(None);
         };
         let path = file.tree.join(file.path.as_str());
-        Ok(match dir.look(&file.path)? {
-            Some(Node::File { sha256, access }) => {
-                let sha256 = (file.keep == KeepFile::Sync).then_some(sha256);
-                Some(State::File { path, sha256, access })
-            }
-            Some(Node::Directory { .. }) => Some(State::Odd { path, what: "a directory".into() }),
-            Some(Node::Odd { what }) => Some(State::Odd { path, what }),
+        // The content of a file that is written once is the agent's own: nothing is read to compare it.
+        let found = match file.keep {
+            KeepFile::Sync => dir.look(&file.path)?.map(|node| match node {
+                Node::File { sha256, access } => {
+                    State::File { path: path.clone(), sha256: Some(sha256), access }
+                }
+                Node::Directory { .. } => State::Odd { path: path.clone(), what: "a directory".into() },
+                Node::Odd { what } => State::Odd { path: path.clone(), what },
+            }),
+            KeepFile::Seed => dir.look_outside(&file.path)?.map(|outside| match outside {
+                Outside::File { access } => State::File { path: path.clone(), sha256: None, access },
+                Outside::Directory => State::Odd { path: path.clone(), what: "a directory".into() },
+                Outside::Odd { what } => State::Odd { path: path.clone(), what },
+            }),
+        };
+        Ok(match found {
+            Some(state) => Some(state),
             // Written once and taken away since: that is the agent's right. Not so if the whole workspace is new.
             None if seeded && asked == Asked::Wanted => Some(State::GivenUp { path }),
             None => None,
@@ -98,19 +123,17 @@ impl Look<'_> {
     }
 
     fn was_seeded(&self, id: &ResourceId, file: &FileSpec) -> bool {
-        let recorded = self.owned.get(id).and_then(|r| serde_json::from_value::<Spec>(r.spec.clone()).ok());
-        match recorded {
+        match self.owned.get(id).and_then(|record| record.spec.as_ref()) {
             Some(Spec::File(last)) => file.keep == KeepFile::Seed && last.tree == file.tree,
             _ => false,
         }
     }
 
     fn open(&mut self, path: &Path) -> Result<Option<&Dir>, HostError> {
-        if !self.open.contains_key(path) {
-            let dir = Dir::open(path)?;
-            self.open.insert(path.into(), dir);
+        if self.open.as_ref().is_none_or(|(open, _)| open != path) {
+            self.open = Some((path.into(), Dir::open(path)?));
         }
-        Ok(self.open.get(path).and_then(Option::as_ref))
+        Ok(self.open.as_ref().and_then(|(_, dir)| dir.as_ref()))
     }
 
     /// The manifest names the workspace, so mode and owner of the directory and of seeded files are ours to set.
@@ -130,7 +153,13 @@ impl Look<'_> {
     }
 
     /// A workspace that we did not make is never deleted, whatever the manifest said about it.
-    fn spare_what_others_made(&mut self, id: &ResourceId, spec: &Spec, record: &Record, paths: &StatePaths) {
+    fn spare_what_others_made(
+        &mut self,
+        id: &ResourceId,
+        spec: &Spec,
+        record: &Recorded,
+        paths: &StatePaths,
+    ) {
         let Spec::Tree(tree) = spec else { return };
         let Some(seen) = self.observed.found.get_mut(id) else {
             return;

@@ -9,6 +9,7 @@ use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
 
 use crate::diff::show_owner;
+use crate::observe::Recorded;
 use crate::op::Op;
 use crate::spec::Spec;
 use crate::state::State;
@@ -96,10 +97,11 @@ impl Provider for Workspaces {
     type Undo = Undo;
 
     async fn observe(&self, ask: &Ask<'_, Spec>) -> Result<Observed<State>, ObserveError> {
-        let wanted = ask.wanted.to_vec();
-        let owned = ask.owned.clone();
+        // Where it may block, it needs all for itself; so it gets what a record would keep, without the texts.
+        let wanted = ask.wanted.iter().map(|want| (want.id.clone(), self.remember(&want.spec))).collect();
+        let owned = ask.owned.iter().map(|(id, record)| (id.clone(), Recorded::of(record))).collect();
         let paths = ask.paths.clone();
-        within(move || observe::observe(&wanted, &owned, &paths)).await.ok_or_else(|| {
+        within(move || observe::observe(wanted, &owned, &paths)).await.ok_or_else(|| {
             ObserveError::new("reading the workspaces takes too long: a file system does not answer")
         })
     }

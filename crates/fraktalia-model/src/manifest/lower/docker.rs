@@ -90,9 +90,8 @@ impl Lowering<'_> {
                 let hint = "leave `subnet` away: each fractal's network gets one that follows from its name";
                 self.findings.error("manifest.subnet-of-many", subnet.at, message, hint);
             }
-            for fractal in
-                root.fractals.keys().filter(|fractal| root.network_key(fractal) == Some(&key.value))
-            {
+            let on_it = root.fractals.iter().filter(|(_, raw)| root.network_key(raw) == Some(&key.value));
+            for (fractal, _) in on_it {
                 let name = own_network(&key.value, &fractal.value);
                 if let Some(other) = root.networks.keys().find(|other| other.value == name) {
                     let message =
@@ -130,8 +129,8 @@ impl Lowering<'_> {
     }
 
     /// The name of the network that the containers of a fractal are on.
-    pub(super) fn network_name(&self, fractal: &Text) -> Option<String> {
-        let key = self.root.network_key(fractal)?;
+    pub(super) fn network_name(&self, fractal: &Text, of: &raw::Fractal) -> Option<String> {
+        let key = self.root.network_key(of)?;
         let raw = self.root.networks.iter().find(|(declared, _)| declared.value == key)?.1;
         Some(if raw.is_each_fractals() { own_network(key, &fractal.value) } else { key.into() })
     }

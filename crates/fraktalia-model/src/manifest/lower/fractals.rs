@@ -76,7 +76,7 @@ impl Lowering<'_> {
             }),
             account: if is_own(raw) { Account::Own } else { Account::Shared },
             auto_reply: raw.auto_reply.unwrap_or(true),
-            network: self.network_name(key).filter(|_| sandbox.is_some()),
+            network: self.network_name(key, raw).filter(|_| sandbox.is_some()),
             sandbox,
             workspace: self.workspace(key, raw.workspace.as_ref(), below),
             openclaw: raw.openclaw.map.clone(),
