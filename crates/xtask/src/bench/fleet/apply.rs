@@ -4,7 +4,7 @@ use super::Setting;
 use super::journal::{self, Syncs};
 use super::manifest::Fleet;
 use super::measure::Taken;
-use super::record::{Recorder, most_at_once};
+use super::record::Recorder;
 use super::replay::{Replayed, replay};
 use super::server::Server;
 use super::world::{Applied, World};
@@ -18,8 +18,6 @@ pub struct Applies {
     pub fractals: usize,
     /// Calls of one apply.
     pub calls: usize,
-    /// The most of them under way at once, which the bare client has too.
-    pub at_once: usize,
     /// Ours and the bare client in turn, each on a fresh homeserver.
     pub rounds: Vec<(Applied, Replayed)>,
     /// Waiting for the disk, in an apply of its own; `None` without strace.
@@ -39,7 +37,6 @@ pub async fn run(setting: &Setting, fractals: usize) -> Result<Applies, TaskErro
         server.stop().await?;
         recorder.calls()
     };
-    let at_once = most_at_once(&calls);
     let mut rounds = Vec::new();
     for number in 1..=setting.rounds {
         say::begun(&format!("apply of {fractals} new fractals: round {number} of {}", setting.rounds));
@@ -49,7 +46,7 @@ pub async fn run(setting: &Setting, fractals: usize) -> Result<Applies, TaskErro
         let ours = world.apply(&server).await?;
         server.stop().await?;
         let server = fresh(setting, "bare").await?;
-        let bare = replay(&server, &calls, at_once).await?;
+        let bare = replay(&server, &calls).await?;
         server.stop().await?;
         say::faint(&format!(
             "{:.2} s; the same {} calls by a bare client {:.2} s",
@@ -60,7 +57,7 @@ pub async fn run(setting: &Setting, fractals: usize) -> Result<Applies, TaskErro
         rounds.push((ours, bare));
     }
     let syncs = syncs(setting, &fleet).await?;
-    Ok(Applies { fractals, calls: calls.len(), at_once, rounds, syncs })
+    Ok(Applies { fractals, calls: calls.len(), rounds, syncs })
 }
 
 async fn syncs(setting: &Setting, fleet: &Fleet) -> Result<Option<(Taken, Syncs)>, TaskError> {

@@ -92,7 +92,7 @@ async fn measure(
     say::tick(&format!("{fractals} fractals, {counted} resources applied"), Some(populated.taken.duration()));
     let terraform = match &setting.terraform {
         Some((program, _)) => {
-            say::begun(&format!("terraform: applying {resources} resources"));
+            say::begun(&format!("terraform: setting up {resources} resources"));
             Some(Terraform::set_up(program, &folder.join("terraform"), resources).await?)
         }
         None => None,

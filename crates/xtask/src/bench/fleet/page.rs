@@ -112,7 +112,7 @@ fn side_by_side(text: &mut String, idle: &Idle) {
         let its = played.taken.cpu / number(played.fractals);
         let _ = writeln!(
             text,
-            "\nCPU for one fractal: Ansible {} s, `fraktalia plan` {} s: a {}th.",
+            "\nCPU for one fractal: Ansible {} s, `fraktalia plan` {} s. That is {} times as much.",
             short(its),
             short(ours),
             short(its / ours)
@@ -187,7 +187,7 @@ fn applies(text: &mut String, figures: &Figures) {
     if let Some((ours, bare)) = applies.rounds.first() {
         let who = format!("{} fractals without a sandbox (but for wall: the first round)", applies.fractals);
         line(&who, middle(&applies.rounds, |(ours, _)| ours.taken.wall), of(ours));
-        let who = format!("the same calls by a bare client, {} at once", applies.at_once);
+        let who = format!("the same calls by a bare client, {} at once", super::reads::AT_ONCE);
         let (all, writes) = (bare.asked.calls.total(), bare.asked.calls.writes());
         let dash = || "-".to_owned();
         let cells = [dash(), short(bare.asked.cpu), dash(), all.to_string(), writes.to_string(), dash()];
@@ -248,11 +248,12 @@ const NOTES: &str = "
 - A fractal is five resources here, as a plan shows them: room, workspace, agent, replies, binding. The program has each member
   and each file as a resource of its own; by that number, its CPU for each would be a third of what stands here.
 - Terraform's `terraform_data` is a record in its own state file: it looks at no live system, and fetches nothing. It has an
-  instance for each of these five, in five blocks with `for_each`.
+  instance for each of these five, in five blocks with `for_each`; but for the first of each, they are copies in its state file,
+  since its own apply of thousands takes longer than all else here.
 - Ansible's playbook does the job by hand, without `openclaw.json`: rooms, topics and members by `uri`, workspaces by `file`,
   `template` and `copy`. It runs once, on a few fractals.
 - The floor of an apply: the calls of an apply were written down on their way to a homeserver, and are made again by a bare client
-  on a fresh one, with other room ids, as many at once, each after those about the same room that it waited for. The reads of
+  on a fresh one, with other room ids, eight at once, each after those about the same room that it came after. The reads of
   planning and verifying are among them. The bare client writes no file and no journal, and has its plan beforehand.
 - Waiting for the disk is the sum of all `fsync` and `fdatasync`, in an apply of its own under strace. Some of it passes while
   Synapse works, so that its share of the wall clock is at most this.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::server::{Asked, Server};
 use crate::error::TaskError;
 
-/// As many as the program has in flight.
-const AT_ONCE: usize = 8;
+/// Calls that a bare client has under way: as many as the program reads rooms by, and has steps of Synapse.
+pub const AT_ONCE: usize = 8;
 /// The room state that the program looks at.
 const NEEDED: [&str; 13] = [
     "m.room.create",

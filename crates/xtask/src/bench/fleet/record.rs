@@ -86,13 +86,6 @@ impl Drop for Recorder {
     }
 }
 
-/// The most calls that were under way at once.
-pub fn most_at_once(calls: &[Call]) -> usize {
-    let under_way =
-        |moment: usize| calls.iter().filter(|call| call.began <= moment && moment < call.ended).count();
-    calls.iter().map(|call| under_way(call.began)).max().unwrap_or(1)
-}
-
 async fn pass(State(shared): State<Shared>, request: Request) -> Response {
     match forward(&shared, request).await {
         Ok(response) => response,

@@ -9,6 +9,7 @@ use fraktalia_testkit::real::{Person, encode};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
 
+use super::reads::AT_ONCE;
 use super::record::{Call, made_by};
 use super::server::{Asked, Server};
 use crate::error::TaskError;
@@ -36,8 +37,8 @@ struct Step<'a> {
     after: Vec<usize>,
 }
 
-/// Makes the calls again, in the same order, as many at once, each after those about its room that it came after.
-pub async fn replay(server: &Server, calls: &[Call], at_once: usize) -> Result<Replayed, TaskError> {
+/// Makes the calls again, in the same order, each after those about its room that it came after.
+pub async fn replay(server: &Server, calls: &[Call]) -> Result<Replayed, TaskError> {
     let steps = steps(calls);
     // What each call made, once it is done.
     let done: Vec<watch::Sender<Option<Option<String>>>> =
@@ -48,7 +49,7 @@ pub async fn replay(server: &Server, calls: &[Call], at_once: usize) -> Result<R
     let start = Instant::now();
     let runs: Vec<_> =
         steps.iter().zip(0..).map(|(step, index)| run(&target, step, index, &done, &makers)).collect();
-    let outcomes: Vec<Result<bool, TaskError>> = stream::iter(runs).buffer_unordered(at_once).collect().await;
+    let outcomes: Vec<Result<bool, TaskError>> = stream::iter(runs).buffer_unordered(AT_ONCE).collect().await;
     let wall = start.elapsed().as_secs_f64();
     let same: Vec<bool> = outcomes.into_iter().collect::<Result<_, _>>()?;
     let different = same.iter().filter(|same| !**same).count();
@@ -148,7 +149,6 @@ mod tests {
         let steps = steps(&calls);
         let after: Vec<&[usize]> = steps.iter().map(|step| &step.after[..]).collect();
         assert_eq!(after, [&[][..], &[], &[0], &[0], &[1], &[0, 2, 3]]);
-        assert_eq!(super::super::record::most_at_once(&calls), 2);
     }
 
     #[test]

@@ -3,9 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use super::manifest;
 use super::measure::{Job, Taken};
 use crate::error::{Context as _, TaskError};
+
+/// What a fractal is made of, as a plan shows it.
+const KINDS: [&str; super::idle::SHOWN] = ["room", "workspace", "agent", "replies", "binding"];
 
 /// A folder with a configuration that is applied.
 pub struct Terraform {
@@ -27,22 +32,32 @@ impl Terraform {
         Some((program, text.lines().next()?.trim().to_owned()))
     }
 
-    /// Writes a configuration of `resources` resources and applies it.
+    /// A configuration of `resources` resources, and a state in which they are all there.
+    ///
+    /// Terraform itself applies one of each kind only, and the others are written into its state as copies: it writes
+    /// the whole state anew for each resource, which for thousands takes longer than all else that is measured here.
     pub async fn set_up(program: &Path, folder: &Path, resources: usize) -> Result<Self, TaskError> {
         std::fs::create_dir_all(folder).context(|| format!("create {}", folder.display()))?;
         let terraform = Self { program: program.to_owned(), folder: folder.to_owned() };
-        for (name, text) in [("main.tf", configuration(resources)), ("terraformrc", String::new())] {
-            let path = folder.join(name);
-            std::fs::write(&path, text).context(|| format!("write {}", path.display()))?;
-        }
+        terraform.write("terraformrc", "")?;
+        terraform.write("main.tf", &configuration(KINDS.len()))?;
         terraform.job(&["init", "-input=false", "-no-color"]).run().await?;
         terraform.job(&["apply", "-auto-approve", "-input=false", "-no-color"]).run().await?;
+        let state = folder.join("terraform.tfstate");
+        let text = std::fs::read_to_string(&state).context(|| format!("read {}", state.display()))?;
+        terraform.write("terraform.tfstate", &spread(&text, resources)?)?;
+        terraform.write("main.tf", &configuration(resources))?;
         Ok(terraform)
     }
 
     /// A plan that finds nothing to do.
     pub async fn no_op(&self) -> Result<Taken, TaskError> {
         self.job(&["plan", "-detailed-exitcode", "-input=false", "-no-color"]).run().await
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), TaskError> {
+        let path = self.folder.join(name);
+        std::fs::write(&path, text).context(|| format!("write {}", path.display()))
     }
 
     fn job(&self, arguments: &[&str]) -> Job {
@@ -53,12 +68,15 @@ impl Terraform {
     }
 }
 
+/// How many of the kind at `place`. What does not divide is in the first ones.
+fn share(resources: usize, place: usize) -> usize {
+    resources / KINDS.len() + usize::from(place < resources % KINDS.len())
+}
+
 /// As one would write it: a block for each kind of thing, and an instance in it for each fractal.
 fn configuration(resources: usize) -> String {
-    const KINDS: [&str; 5] = ["room", "workspace", "agent", "replies", "binding"];
     let blocks = KINDS.iter().enumerate().map(|(place, kind)| {
-        // What does not divide by five is in the first blocks.
-        let count = resources / KINDS.len() + usize::from(place < resources % KINDS.len());
+        let count = share(resources, place);
         let keys: Vec<String> = (0..count).map(|number| format!("\"{}\"", manifest::key(number))).collect();
         format!(
             "resource \"terraform_data\" \"{kind}\" {{\n  for_each = toset([{}])\n  input = {{\n    kind    = \"{kind}\"\n    \
@@ -69,9 +87,31 @@ fn configuration(resources: usize) -> String {
     blocks.collect()
 }
 
+/// A state with one instance of each kind, made into one with as many as there shall be.
+fn spread(state: &str, resources: usize) -> Result<String, TaskError> {
+    let broken = |what: &str| TaskError::Found(format!("the state of Terraform is not as expected: {what}"));
+    let mut state: Value = serde_json::from_str(state).map_err(|error| broken(&error.to_string()))?;
+    let kinds = state["resources"].as_array_mut().ok_or_else(|| broken("no resources"))?;
+    for kind in kinds {
+        let place = KINDS.iter().position(|name| kind["name"] == *name);
+        let place = place.ok_or_else(|| broken("a resource of another name"))?;
+        let first = kind["instances"][0].to_string();
+        let copies = (0..share(resources, place)).map(|number| {
+            let text = first.replace(&manifest::key(0), &manifest::key(number));
+            let mut copy: Value = serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
+            copy["attributes"]["id"] = format!("00000000-0000-4000-8{place:03}-{number:012}").into();
+            Ok(copy)
+        });
+        kind["instances"] = Value::Array(copies.collect::<Result<_, TaskError>>()?);
+    }
+    Ok(state.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use std::collections::BTreeSet;
 
     #[test]
     fn there_are_as_many_instances_as_resources_are_asked_for() {
@@ -79,5 +119,23 @@ mod tests {
             let text = configuration(resources);
             assert_eq!(text.matches("\"f0").count(), resources);
         }
+    }
+
+    #[test]
+    fn a_state_is_spread_over_all_instances_each_with_an_id_of_its_own() {
+        let one = |kind: &str| {
+            let attributes = json!({ "id": "x", "input": { "value": { "name": "f00000" } } });
+            json!({ "name": kind, "instances": [{ "index_key": "f00000", "attributes": attributes }] })
+        };
+        let state = json!({ "version": 4, "resources": KINDS.map(one) }).to_string();
+        let state: Value = serde_json::from_str(&spread(&state, 12).expect("spread")).expect("JSON");
+        let kinds = state["resources"].as_array().expect("kinds");
+        let instances: Vec<&Value> =
+            kinds.iter().flat_map(|kind| kind["instances"].as_array().expect("instances")).collect();
+        assert_eq!(instances.len(), 12);
+        let ids: BTreeSet<String> =
+            instances.iter().map(|instance| instance["attributes"]["id"].to_string()).collect();
+        assert_eq!(ids.len(), 12);
+        assert!(instances.iter().all(|one| one["index_key"] == one["attributes"]["input"]["value"]["name"]));
     }
 }
