@@ -56,9 +56,8 @@ pub struct MeasureOne {
 
 /// The small process in between.
 pub fn one(ask: &MeasureOne) -> Result<(), TaskError> {
-    let (program, arguments) = match ask.line.split_first() {
-        Some((program, arguments)) => (program, arguments),
-        None => return Err(TaskError::Found("nothing to measure was named".to_owned())),
+    let Some((program, arguments)) = ask.line.split_first() else {
+        return Err(TaskError::Found("nothing to measure was named".to_owned()));
     };
     let what = || format!("run {}", program.display());
     let mut command = std::process::Command::new(program);

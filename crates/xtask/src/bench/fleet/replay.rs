@@ -28,6 +28,16 @@ pub struct Replayed {
     pub different: usize,
 }
 
+/// What became of a call so far.
+#[derive(Clone, Debug, PartialEq)]
+enum Progress {
+    Pending,
+    Done {
+        /// The room or token that it made.
+        made: Option<String>,
+    },
+}
+
 /// A call with what it has to wait for.
 struct Step<'a> {
     call: &'a Call,
@@ -40,9 +50,8 @@ struct Step<'a> {
 /// Makes the calls again, in the same order, each after those about its room that it came after.
 pub async fn replay(server: &Server, calls: &[Call]) -> Result<Replayed, TaskError> {
     let steps = steps(calls);
-    // What each call made, once it is done.
-    let done: Vec<watch::Sender<Option<Option<String>>>> =
-        calls.iter().map(|_| watch::Sender::new(None)).collect();
+    let done: Vec<watch::Sender<Progress>> =
+        calls.iter().map(|_| watch::Sender::new(Progress::Pending)).collect();
     let makers: BTreeMap<&str, usize> = makers(calls);
     let target = (server.admin().clone(), server.base_url());
     let mark = server.mark().await?;
@@ -84,18 +93,18 @@ async fn run(
     target: &(Person, String),
     step: &Step<'_>,
     index: usize,
-    done: &[watch::Sender<Option<Option<String>>>],
+    done: &[watch::Sender<Progress>],
     makers: &BTreeMap<&str, usize>,
 ) -> Result<bool, TaskError> {
     for other in &step.after {
         // The sender lives as long as we do, so waiting cannot fail.
-        let _ = done[*other].subscribe().wait_for(Option::is_some).await;
+        let _ = done[*other].subscribe().wait_for(|progress| *progress != Progress::Pending).await;
     }
     let call = step.call;
     let (mut path, mut body) = (call.path.clone(), String::from_utf8_lossy(&call.body).into_owned());
     let mut token = target.0.token().to_owned();
     for old in &step.named {
-        let Some(new) = done[makers[old]].borrow().clone().flatten() else { continue };
+        let Progress::Done { made: Some(new) } = done[makers[old]].borrow().clone() else { continue };
         path = path.replace(&encode(old), &encode(&new));
         body = body.replace(*old, &new);
         if call.token == **old {
@@ -104,7 +113,7 @@ async fn run(
     }
     let answered = send(target, &call.method, &path, (body.into(), &token)).await;
     let made = answered.as_ref().ok().and_then(|(_, made)| made.clone());
-    done[index].send_replace(Some(made));
+    done[index].send_replace(Progress::Done { made });
     let (status, _) = answered?;
     Ok(status == call.status)
 }

@@ -40,26 +40,18 @@ pub async fn run(program: &Path, folder: &Path) -> Result<Startup, TaskError> {
 
 /// The manifest with the whole vocabulary, and the files that it names.
 fn write_example(folder: &Path) -> Result<(), TaskError> {
-    let root = workspace_root();
-    let copied = [
-        ("fraktalia.yaml.example", "fraktalia.yaml"),
-        ("examples/personas/gardener.md", "examples/personas/gardener.md"),
-    ];
-    let made: [(&str, &[u8]); 3] = [
-        ("fractals/cook.yaml", b"fractals:\n  cook: { members: [ana, ben] }\n"),
-        ("docker/sandbox/Dockerfile", b"FROM debian:12\n"),
-        ("pictures/lounge.png", b"\x89PNG"),
-    ];
-    for (name, _) in copied.iter().map(|(_, to)| (*to, ())).chain(made.iter().map(|(name, _)| (*name, ()))) {
+    let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         let parent = path.parent().unwrap_or(folder);
         std::fs::create_dir_all(parent).context(|| format!("create {}", parent.display()))?;
+        std::fs::write(&path, bytes).context(|| format!("write {}", path.display()))
+    };
+    let persona = "examples/personas/gardener.md";
+    for (from, to) in [("fraktalia.yaml.example", "fraktalia.yaml"), (persona, persona)] {
+        let path = workspace_root().join(from);
+        put(to, &std::fs::read(&path).context(|| format!("read {}", path.display()))?)?;
     }
-    for (from, to) in copied {
-        std::fs::copy(root.join(from), folder.join(to)).context(|| format!("copy {from}"))?;
-    }
-    for (name, bytes) in made {
-        std::fs::write(folder.join(name), bytes).context(|| format!("write {name}"))?;
-    }
-    Ok(())
+    put("fractals/cook.yaml", b"fractals:\n  cook: { members: [ana, ben] }\n")?;
+    put("docker/sandbox/Dockerfile", b"FROM debian:12\n")?;
+    put("pictures/lounge.png", b"\x89PNG")
 }

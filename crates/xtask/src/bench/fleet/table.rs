@@ -33,9 +33,9 @@ impl Row {
         }
     }
 
-    fn note(mut self, note: &str) -> Self {
-        self.measured = format!("{} {note}", self.measured).trim().to_owned();
-        self
+    fn note(self, note: &str) -> Self {
+        let measured = format!("{} {note}", self.measured).trim().to_owned();
+        Self { measured, ..self }
     }
 
     /// `yes`, `no`, or that nobody knows.
