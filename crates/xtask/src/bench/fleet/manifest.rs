@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn the_program_accepts_it_with_sandboxes_and_without() {
-        let program = crate::test::build_program().expect("the program is built");
+        let program = fraktalia_testkit::real::fraktalia_bin()
+            .or_else(|_| crate::test::build_program())
+            .expect("the program is built");
         for image in [None, Some("busybox:latest".to_owned())] {
             let folder = tempfile::tempdir().expect("a folder");
             let fleet = Fleet { image, ..Fleet::of(120) };
