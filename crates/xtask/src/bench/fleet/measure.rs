@@ -19,7 +19,7 @@ use wait4::Wait4 as _;
 use crate::error::{Context as _, TaskError};
 
 /// Much more than anything here takes; what hangs must not hang the whole run.
-const DEADLINE: Duration = Duration::from_mins(20);
+const DEADLINE: Duration = Duration::from_mins(40);
 /// How much of what a failed program said is shown.
 const LAST_WORDS: usize = 2000;
 
