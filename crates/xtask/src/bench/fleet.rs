@@ -21,6 +21,7 @@ mod table;
 mod terraform;
 mod world;
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -99,7 +100,9 @@ pub async fn run(ask: &Ask) -> Result<(), TaskError> {
     say::begun("building fraktalia as it ships");
     let program = super::build_release(&["--package", "fraktalia"])?;
     let folder = std::env::temp_dir().join(format!("fkt-fleet-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).context(|| format!("create {}", folder.display()))?;
+    // It holds tokens, though of homeservers that are gone soon.
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+    made.context(|| format!("create {}", folder.display()))?;
     let engine = if ask.without_docker { None } else { engine::find(&cache).await };
     let setting = Setting {
         image: engine.as_ref().map(|_| BUSYBOX.to_owned()),
