@@ -1,7 +1,10 @@
 //! The Docker part of an installation: one image, one closed network. Whatever happens, nothing of it stays.
 
+use std::process::Stdio;
+
 use fraktalia_testkit::real::docker::{self, BUSYBOX, docker};
 use fraktalia_testkit::real::{Cache, Docker};
+use tokio::process::Command;
 
 use super::manifest::Fleet;
 use super::world::World;
@@ -33,8 +36,8 @@ pub async fn version() -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// Applies the same fleet without its sandboxes, which takes network, rules and helper away; then looks for what a
-/// failed apply may have left.
+/// Applies the same fleet without its sandboxes, which takes network, rules and helper away. Where that fails, as after an
+/// apply that was interrupted, they go by their labels: to take a thousand rooms back would take many minutes.
 pub async fn take_back(world: &World, fleet: &Fleet) {
     let without = Fleet { image: None, ..fleet.clone() };
     let gone = match world.want(&without) {
@@ -42,9 +45,7 @@ pub async fn take_back(world: &World, fleet: &Fleet) {
         Err(error) => Err(error),
     };
     if let Err(error) = gone {
-        say::faint(&format!("taking the sandboxes back: {error}"));
-        // An interrupted run stands in the way of another one; taken back, it is gone itself.
-        let _ = world.job(&["rollback", "--yes"]).run().await;
+        say::faint(&format!("The sandboxes go by their labels: {error}"));
     }
     let realm = format!("label=io.fraktalia.realm={}", world.realm());
     for (list, remove) in [
@@ -56,6 +57,20 @@ pub async fn take_back(world: &World, fleet: &Fleet) {
         let found = docker(list).await.unwrap_or_default();
         for id in found.split_whitespace() {
             let _ = docker(&[remove, &[id]].concat()).await;
+        }
+    }
+    remove_tables(world.realm()).await;
+}
+
+/// The rules of a realm whose helper is gone and cannot put them back. The realm has our process id in it.
+async fn remove_tables(realm: &str) {
+    let nft = |arguments: &[&str]| Command::new("nft").args(arguments).stdin(Stdio::null()).output();
+    let Ok(output) = nft(&["list", "tables"]).await else { return };
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let begin = format!("fraktalia_{}_", realm.replace('-', "_"));
+    for table in listed.lines().filter_map(|line| line.strip_prefix("table inet ")) {
+        if table.starts_with(&begin) {
+            let _ = nft(&["delete", "table", "inet", table]).await;
         }
     }
 }
