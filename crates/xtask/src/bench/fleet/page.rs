@@ -248,8 +248,8 @@ const NOTES: &str = "
 - A fractal is five resources here, as a plan shows them: room, workspace, agent, replies, binding. The program has each member
   and each file as a resource of its own; by that number, its CPU for each would be a third of what stands here.
 - Terraform's `terraform_data` is a record in its own state file: it looks at no live system, and fetches nothing. It has an
-  instance for each of these five, in five blocks with `for_each`; but for the first of each, they are copies in its state file,
-  since its own apply of thousands takes longer than all else here.
+  block for each of these five: with `for_each`, which is shorter, its time grows with the square of the instances. But for the
+  first of each kind they are copies in its state file, since its own apply of thousands takes longer than all else here.
 - Ansible's playbook does the job by hand, without `openclaw.json`: rooms, topics and members by `uri`, workspaces by `file`,
   `template` and `copy`. It runs once, on a few fractals.
 - The floor of an apply: the calls of an apply were written down on their way to a homeserver, and are made again by a bare client

@@ -73,37 +73,40 @@ fn share(resources: usize, place: usize) -> usize {
     resources / KINDS.len() + usize::from(place < resources % KINDS.len())
 }
 
-/// As one would write it: a block for each kind of thing, and an instance in it for each fractal.
+/// A block for each resource: with `for_each`, the time that Terraform takes grows with the square of the instances.
 fn configuration(resources: usize) -> String {
-    let blocks = KINDS.iter().enumerate().map(|(place, kind)| {
-        let count = share(resources, place);
-        let keys: Vec<String> = (0..count).map(|number| format!("\"{}\"", manifest::key(number))).collect();
+    let block = |kind: &str, key: &str| {
         format!(
-            "resource \"terraform_data\" \"{kind}\" {{\n  for_each = toset([{}])\n  input = {{\n    kind    = \"{kind}\"\n    \
-             name    = each.key\n    topic   = \"All about ${{each.key}}\"\n    members = [\"ana\", \"ben\", \"agent\"]\n  }}\n}}\n",
-            keys.join(", ")
+            "resource \"terraform_data\" \"{kind}_{key}\" {{\n  input = {{\n    kind    = \"{kind}\"\n    name    = \"{key}\"\n    \
+             topic   = \"All about {key}\"\n    members = [\"ana\", \"ben\", \"agent\"]\n  }}\n}}\n"
         )
-    });
-    blocks.collect()
+    };
+    let numbered = |(place, kind): (usize, &'static str)| {
+        (0..share(resources, place)).map(move |number| block(kind, &manifest::key(number)))
+    };
+    KINDS.into_iter().enumerate().flat_map(numbered).collect()
 }
 
-/// A state with one instance of each kind, made into one with as many as there shall be.
+/// A state with one resource of each kind, made into one with as many as there shall be.
 fn spread(state: &str, resources: usize) -> Result<String, TaskError> {
     let broken = |what: &str| TaskError::Found(format!("the state of Terraform is not as expected: {what}"));
     let mut state: Value = serde_json::from_str(state).map_err(|error| broken(&error.to_string()))?;
-    let kinds = state["resources"].as_array_mut().ok_or_else(|| broken("no resources"))?;
-    for kind in kinds {
-        let place = KINDS.iter().position(|name| kind["name"] == *name);
+    let first = state["resources"].as_array().ok_or_else(|| broken("no resources"))?;
+    let mut copies = Vec::with_capacity(resources);
+    for one in first {
+        let name = one["name"].as_str().unwrap_or_default();
+        let place = KINDS.iter().position(|kind| name == format!("{kind}_{}", manifest::key(0)));
         let place = place.ok_or_else(|| broken("a resource of another name"))?;
-        let first = kind["instances"][0].to_string();
-        let copies = (0..share(resources, place)).map(|number| {
-            let text = first.replace(&manifest::key(0), &manifest::key(number));
+        let text = one.to_string();
+        for number in 0..share(resources, place) {
+            let text = text.replace(&manifest::key(0), &manifest::key(number));
             let mut copy: Value = serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
-            copy["attributes"]["id"] = format!("00000000-0000-4000-8{place:03}-{number:012}").into();
-            Ok(copy)
-        });
-        kind["instances"] = Value::Array(copies.collect::<Result<_, TaskError>>()?);
+            copy["instances"][0]["attributes"]["id"] =
+                format!("00000000-0000-4000-8{place:03}-{number:012}").into();
+            copies.push(copy);
+        }
     }
+    state["resources"] = Value::Array(copies);
     Ok(state.to_string())
 }
 
@@ -114,28 +117,30 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn there_are_as_many_instances_as_resources_are_asked_for() {
+    fn there_are_as_many_blocks_as_resources_are_asked_for() {
         for resources in [5, 12, 508] {
             let text = configuration(resources);
-            assert_eq!(text.matches("\"f0").count(), resources);
+            assert_eq!(text.matches("resource ").count(), resources);
         }
     }
 
     #[test]
-    fn a_state_is_spread_over_all_instances_each_with_an_id_of_its_own() {
+    fn a_state_is_spread_over_all_resources_each_with_an_id_of_its_own() {
         let one = |kind: &str| {
             let attributes = json!({ "id": "x", "input": { "value": { "name": "f00000" } } });
-            json!({ "name": kind, "instances": [{ "index_key": "f00000", "attributes": attributes }] })
+            json!({ "name": format!("{kind}_f00000"), "instances": [{ "attributes": attributes }] })
         };
         let state = json!({ "version": 4, "resources": KINDS.map(one) }).to_string();
         let state: Value = serde_json::from_str(&spread(&state, 12).expect("spread")).expect("JSON");
-        let kinds = state["resources"].as_array().expect("kinds");
-        let instances: Vec<&Value> =
-            kinds.iter().flat_map(|kind| kind["instances"].as_array().expect("instances")).collect();
-        assert_eq!(instances.len(), 12);
-        let ids: BTreeSet<String> =
-            instances.iter().map(|instance| instance["attributes"]["id"].to_string()).collect();
+        let resources = state["resources"].as_array().expect("resources");
+        assert_eq!(resources.len(), 12);
+        let attributes = |one: &Value| one["instances"][0]["attributes"].clone();
+        let ids: BTreeSet<String> = resources.iter().map(|one| attributes(one)["id"].to_string()).collect();
         assert_eq!(ids.len(), 12);
-        assert!(instances.iter().all(|one| one["index_key"] == one["attributes"]["input"]["value"]["name"]));
+        let ends_with_its_key = |one: &Value| {
+            let key = attributes(one)["input"]["value"]["name"].as_str().map(str::to_owned);
+            key.is_some_and(|key| one["name"].as_str().is_some_and(|name| name.ends_with(&key)))
+        };
+        assert!(resources.iter().all(ends_with_its_key));
     }
 }
