@@ -1,9 +1,13 @@
 //! `cargo xtask bench`: figures, side by side with what others have made, in one run on one machine.
 
+mod fleet;
 mod forward;
 mod isolation;
+mod process;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use clap::Subcommand;
 
@@ -24,6 +28,11 @@ pub enum Bench {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
+    /// A hundred fractals, a thousand: ours, Terraform, Ansible and bare HTTP; writes docs/bench/fleet.md
+    Fleet(fleet::Ask),
+    /// Runs a program and writes down what it took
+    #[command(hide = true)]
+    MeasureOne(fleet::measure::MeasureOne),
     /// The server in the container
     #[command(hide = true)]
     ForwardServer {
@@ -40,9 +49,26 @@ pub async fn run(bench: Bench) -> Result<(), TaskError> {
     match bench {
         Bench::Forward { rounds } => forward::run(rounds.max(1)),
         Bench::Isolation { rounds } => isolation::run(rounds.max(1)),
+        Bench::Fleet(ask) => fleet::run(&ask).await,
+        Bench::MeasureOne(ask) => fleet::measure::one(&ask),
         Bench::ForwardServer { listen } => forward::server::run(listen).await,
         Bench::ForwardClient(ask) => forward::client::run(&ask),
     }
+}
+
+/// Builds a program as it ships, by these arguments of `cargo build`.
+fn build_release(arguments: &[&str]) -> Result<PathBuf, TaskError> {
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build
+        .args(["build", "--message-format", "json-render-diagnostics", "--quiet", "--release"])
+        .args(arguments);
+    let printed = forward::output(build.stderr(Stdio::inherit()))?;
+    let messages = cargo_metadata::Message::parse_stream(printed.as_bytes());
+    let program = messages.filter_map(Result::ok).find_map(|message| match message {
+        cargo_metadata::Message::CompilerArtifact(artifact) => artifact.executable,
+        _ => None,
+    });
+    program.map(PathBuf::from).ok_or_else(|| TaskError::Found("cargo build made no program".to_owned()))
 }
 
 /// What figures depend on.

@@ -1,22 +1,22 @@
 //! `cargo xtask bench forward`: ours, what others have made, and the kernel, in turns.
 
 pub mod client;
-mod process;
 mod report;
 pub mod server;
 mod stage;
 mod ways;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use fraktalia_testkit::real::cache::workspace_root;
 
+use super::build_release;
 use crate::error::{Context as _, TaskError};
 use crate::say;
 use client::{Part, Sample};
 use report::Row;
-use stage::{Stage, output};
+use stage::Stage;
+pub use stage::output;
 use ways::Way;
 
 /// Measures all ways in turns and writes the page.
@@ -24,7 +24,7 @@ pub fn run(rounds: usize) -> Result<(), TaskError> {
     say::title("Forwarded ports, side by side");
     let missing = ways::install();
     let (program, fixed) = build()?;
-    process::raise_file_limit();
+    super::process::raise_file_limit();
     let folder = std::env::temp_dir().join(format!("fkt-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).context(|| format!("create {}", folder.display()))?;
     let rows = measure(&program, &fixed, &folder, rounds, &missing);
@@ -93,23 +93,10 @@ fn clients(
 
 /// Everything that runs while it is measured is built for that: this program and the forwarder.
 fn build() -> Result<(PathBuf, PathBuf), TaskError> {
-    let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let format = ["--message-format", "json-render-diagnostics", "--quiet", "--release"];
-    let artifact = |arguments: &[&str]| {
-        let mut build = cargo();
-        build.arg("build").args(format).args(arguments).stderr(std::process::Stdio::inherit());
-        let printed = output(&mut build)?;
-        let messages = cargo_metadata::Message::parse_stream(printed.as_bytes());
-        let program = messages.filter_map(Result::ok).find_map(|message| match message {
-            cargo_metadata::Message::CompilerArtifact(artifact) => artifact.executable,
-            _ => None,
-        });
-        program.map(PathBuf::from).ok_or_else(|| TaskError::Found("cargo build made no program".to_owned()))
-    };
     say::begun("Building");
     Ok((
-        artifact(&["--package", "xtask"])?,
-        artifact(&["--package", "fraktalia-plane", "--example", "fixed"])?,
+        build_release(&["--package", "xtask"])?,
+        build_release(&["--package", "fraktalia-plane", "--example", "fixed"])?,
     ))
 }
 

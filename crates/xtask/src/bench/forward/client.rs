@@ -9,8 +9,8 @@ use clap::Args;
 use rustix::net::sockopt::set_socket_linger;
 use serde::{Deserialize, Serialize};
 
-use super::process;
 use super::server::{ECHO, HOW, LATE, LATE_ANSWER, LEFT_BY_RESET, ONCE, RESET, SINK, SOURCE, WATCH};
+use crate::bench::process;
 use crate::error::{Context as _, TaskError};
 use crate::say;
 
