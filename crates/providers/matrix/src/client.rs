@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::MatrixError;
 
+mod poll;
 pub mod rooms;
 pub mod spaces;
 pub mod users;
