@@ -1,5 +1,6 @@
 //! The command line: what can be asked, with help that shows how.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -180,7 +181,7 @@ pub struct ForwardArgs {
     pub docker: PathBuf,
     /// Where Prometheus may read its metrics.
     #[arg(long, value_name = "ADDRESS")]
-    pub metrics: Option<std::net::SocketAddr>,
+    pub metrics: Option<SocketAddr>,
     /// Put the question that comes on stdin to the helper that runs, and print its answer.
     #[arg(long, hide = true)]
     pub ask: bool,
@@ -195,6 +196,9 @@ pub struct WatchArgs {
     /// Look at least this often: `30s`, `5m`, `1h`.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = span)]
     pub every: Duration,
+    /// Where others may read how it is: `/healthz`, `/readyz`, `/metrics`, `/status`. A port alone is one of this machine.
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen_at)]
+    pub listen: Option<SocketAddr>,
     /// Shape of what is said.
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -486,6 +490,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// `9465`, `0.0.0.0:9465`
+fn listen_at(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    text.parse().map_err(|_| "write a port, or an address with one: `9465`, `10.0.0.5:9465`".into())
+}
+
 /// `30s`, `5m`, `1h`
 fn span(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and s, m or h: `30s`, `5m`, `1h`".to_owned();
@@ -512,6 +524,13 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        assert_eq!(listen_at("9465"), Ok("127.0.0.1:9465".parse().unwrap()));
+        assert_eq!(listen_at("[::]:80"), Ok("[::]:80".parse().unwrap()));
+        assert!(listen_at("localhost").is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `watch`: stays, and keeps things as the manifest says, or says that they are not.
 
+mod listen;
 mod state;
 mod teller;
 
@@ -46,10 +47,22 @@ pub async fn run(app: &App, args: &WatchArgs) -> Result<Exit, Failure> {
     let (ask, asked) = watch::channel(Stop::No);
     let mut running = std::pin::pin!(watch.run(asked));
     let mut beat = tokio::time::interval(beat());
+    let pages = match args.listen {
+        Some(at) => Some(listen::serve(listen::open(at).await?, Arc::clone(&scribe))),
+        None => None,
+    };
+    let mut pages = std::pin::pin!(async {
+        match pages {
+            Some(pages) => pages.await,
+            None => std::future::pending().await,
+        }
+    });
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
             () = &mut running => return Ok(Exit::OK),
+            // In this task too: a watch that hangs does not say that it lives.
+            () = &mut pages => {}
             // In the same task as the watch itself: when that hangs, this is not said.
             _ = beat.tick() => {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
