@@ -116,8 +116,7 @@ async fn a_homeserver_that_goes_away_is_said_once_and_looked_at_when_it_is_back(
     stage.manifest(GARDEN);
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     let mut watch = Watch::start(&stage, &["-v", "--every", "1h"]);
-    watch.until(|line| line["happening"] == "heard" && line["system"] == "matrix").await;
-    watch.in_sync().await;
+    watch.hears(&["matrix"]).await;
     stage.proxy.break_if(|_, _| Some(Break::ServerError));
     // An answer that the stream still waits for comes with this.
     set_topic(&stage, "By hand").await;

@@ -1,5 +1,6 @@
 //! A watch that runs, of which we read each line.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -36,6 +37,8 @@ impl Watch {
     pub async fn until(&mut self, which: impl Fn(&Json) -> bool) -> Json {
         while let Some(line) = self.lines.next_line().await.expect("it talks") {
             let line: Json = serde_json::from_str(&line).expect("each line is a document");
+            // To be read when a story waits for something that never comes.
+            eprintln!("{line}");
             self.said.push(line.clone());
             if which(&line) {
                 return line;
@@ -56,6 +59,22 @@ impl Watch {
     /// The next look that finds all in order.
     pub async fn in_sync(&mut self) -> Json {
         self.until(|line| line["happening"] == "looked" && line["in_sync"] == true).await
+    }
+
+    /// Waits until the events of these systems are heard, and for the look that follows.
+    pub async fn hears(&mut self, systems: &[&str]) {
+        let mut open: BTreeSet<&str> = systems.iter().copied().collect();
+        while !open.is_empty() {
+            let line = self.happening("heard").await;
+            open.remove(line["system"].as_str().unwrap_or_default());
+        }
+        self.asked_to_look().await;
+    }
+
+    /// Asks for a look, and waits for it: whatever rang before is answered by it.
+    pub async fn asked_to_look(&mut self) -> Json {
+        self.signal("-HUP").await;
+        self.until(|line| woken_by(line).contains(&"SIGHUP".to_owned())).await
     }
 
     /// The next look that finds `change`, a part of an id; prints how long after `began` that was.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use fraktalia_tests::{Stage, With};
 
-use super::running::{Watch, changes, woken_by};
+use super::running::{Watch, woken_by};
 
 const LOUNGE: &str = "\
 users: { ana: {}, ben: {} }
@@ -27,8 +27,8 @@ async fn applied() -> Option<Stage> {
 #[tokio::test]
 async fn a_saved_manifest_and_a_file_that_it_names_are_planned_after_the_last_write() {
     let Some(stage) = applied().await else { return };
-    let mut watch = Watch::start(&stage, &["--every", "1h"]);
-    watch.in_sync().await;
+    let mut watch = Watch::start(&stage, &["-v", "--every", "1h"]);
+    watch.hears(&["matrix", "openclaw", "workspace"]).await;
 
     for round in 0..5 {
         // As an editor does it that writes beside and renames into place.
@@ -63,8 +63,7 @@ async fn a_manifest_with_errors_is_said_once_with_its_place_and_the_last_good_on
     // Drift is still seen, by the last good one.
     stage.write("workspaces/gardener/AGENTS.md", "Nobody.\n");
     watch.finds("workspace/file/gardener/AGENTS.md", Instant::now()).await;
-    watch.signal("-HUP").await;
-    watch.until(|line| woken_by(line).contains(&"SIGHUP".to_owned())).await;
+    watch.asked_to_look().await;
     let bad = watch.said.iter().filter(|line| line["happening"] == "bad_manifest").count();
     // Who asks with SIGHUP is told again.
     assert!(bad <= 2, "{:?}", watch.said);
@@ -87,7 +86,7 @@ async fn a_storm_of_events_is_a_look_a_second_at_most() {
     }
     let storm = began.elapsed();
     stage.write("workspaces/gardener/AGENTS.md", "You are patient.\n");
-    watch.until(|line| line["happening"] == "looked" && changes(line).is_empty()).await;
+    watch.in_sync().await;
     let looks = watch.said[before..].iter().filter(|line| line["happening"] == "looked").count() as u64;
     println!("a storm of {storm:?}, 800 writes: {looks} looks");
     assert!(looks <= storm.as_secs() + 3, "{looks} looks in {storm:?}");

@@ -1,7 +1,6 @@
 //! Listens to the events of all systems, and goes on when a stream of them is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fraktalia_model::SystemId;
@@ -61,36 +60,31 @@ impl Followers {
 impl Follower {
     async fn run(self) {
         let mut pause = RETRY.0;
-        let mut deaf = false;
+        // Why it was not heard last, as it was told.
+        let mut told: Option<String> = None;
         loop {
             let began = Instant::now();
-            let heard = Arc::new(AtomicBool::new(false));
-            let error = self.follow(Arc::clone(&heard), deaf).await;
-            if heard.load(Ordering::Relaxed) {
-                deaf = false;
-                if began.elapsed() > RETRY.1 {
-                    pause = RETRY.0;
-                }
+            let (why, hint) = self.follow(told.is_some()).await;
+            if began.elapsed() > RETRY.1 {
+                (pause, told) = (RETRY.0, None);
             }
-            let (why, hint) = error;
             // A system that stays away is told of once.
-            if !deaf {
-                let why = why.as_str();
-                self.teller.tell(&Happening::Deaf { system: &self.id, why, hint: hint.as_deref() });
+            if told.as_ref() != Some(&why) {
+                let hint = hint.as_deref();
+                self.teller.tell(&Happening::Deaf { system: &self.id, why: &why, hint });
             }
-            deaf = true;
+            told = Some(why);
             sleep(pause).await;
             pause = (pause * 2).min(RETRY.1);
         }
     }
 
     /// Follows once; why that ended, and what to do about it.
-    async fn follow(&self, heard: Arc<AtomicBool>, deaf: bool) -> (String, Option<String>) {
+    async fn follow(&self, was_deaf: bool) -> (String, Option<String>) {
         let (teller, id, ring) = (Arc::clone(&self.teller), self.id.clone(), self.bell.clone());
         let bell = self.bell.with_hearing(move || {
-            heard.store(true, Ordering::Relaxed);
             teller.tell(&Happening::Heard(&id));
-            ring.ring(if deaf { "heard again" } else { "heard" });
+            if was_deaf { ring.ring("heard again") } else { ring.nudge() }
         });
         let follow = AnyFollow {
             realm: &self.realm,

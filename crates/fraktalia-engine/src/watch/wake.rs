@@ -88,12 +88,12 @@ impl Bell {
 
     /// Something may have changed; `what` says what, in half a sentence.
     pub fn ring(&self, what: impl AsRef<str>) {
-        self.strike(what.as_ref(), false);
+        self.strike(Some(what.as_ref()), false);
     }
 
     /// The same, and no cache is believed.
     pub fn ring_afresh(&self, what: impl AsRef<str>) {
-        self.strike(what.as_ref(), true);
+        self.strike(Some(what.as_ref()), true);
     }
 
     /// Whatever happens from now on is heard. What happened before was perhaps not: so there is one look.
@@ -101,13 +101,20 @@ impl Bell {
         (self.hears)();
     }
 
-    fn strike(&self, what: &str, afresh: bool) {
+    /// There is to be a look, and nobody needs to know why.
+    pub(super) fn nudge(&self) {
+        self.strike(None, false);
+    }
+
+    fn strike(&self, what: Option<&str>, afresh: bool) {
         let now = Instant::now();
         let mut pending = self.shared.wake();
         let (_, wake) = pending.get_or_insert_with(|| {
             (now, Wake { causes: BTreeSet::new(), rings: 0, last: now, afresh: false })
         });
-        if wake.causes.len() < MOST_CAUSES {
+        if let Some(what) = what
+            && wake.causes.len() < MOST_CAUSES
+        {
             let what = what.chars().take(MOST_CHARS).collect();
             wake.causes.insert(Cause { who: self.who.to_string(), what });
         }

@@ -239,7 +239,13 @@ impl Page<'_> {
 }
 
 fn change_line(change: &Change, recorded: bool) -> (&'static str, Tone, String) {
-    let what = format!("{} {}", label(&change.id.kind), change.title);
+    // A title that says it all in a plan stands below a heading there.
+    let place = match change.id.kind.as_str() {
+        "member" | "child" if !change.summary.is_empty() => format!(" {}", change.summary),
+        "file" => format!(" of {}", change.subject),
+        _ => String::new(),
+    };
+    let what = format!("{} {}{place}", label(&change.id.kind), change.title);
     let fields: Vec<&str> = change.fields.iter().map(|field| field.field.as_str()).collect();
     let fields = if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) };
     match Standing::of(change, recorded) {
@@ -283,7 +289,7 @@ mod tests {
     use crate::render::testing::{garden, plain};
 
     fn said(happening: &Happening<'_>) -> String {
-        let look = plain();
+        let look = plain(110);
         text(happening, Style { look: &look, time: "12:00:00", policy: Policy::Report })
     }
 

@@ -7,6 +7,7 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use fraktalia_engine::ObserveError;
 use fraktalia_engine::watch::Bell;
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 
 use crate::client::Client;
 use crate::labels;
@@ -24,7 +25,8 @@ pub(crate) async fn follow(client: &Client, bell: &Bell) -> Result<(), ObserveEr
     // The engine's own clock: what happens between this answer and the stream is told then.
     let since = client.time().await?;
     bell.listening();
-    let mut events = std::pin::pin!(client.docker().events(Some(options(since.as_deref()).build())));
+    let mut events =
+        std::pin::pin!(client.docker().events(Some(options(since.as_deref().and_then(seconds)).build())));
     while let Some(event) = events.next().await {
         let event = event.map_err(|error| client.lost("tell what happens", &error.to_string()))?;
         if let Some(what) = heard(&event) {
@@ -34,7 +36,14 @@ pub(crate) async fn follow(client: &Client, bell: &Bell) -> Result<(), ObserveEr
     Ok(())
 }
 
-fn options(since: Option<&str>) -> EventsOptionsBuilder {
+/// `2026-03-14T15:02:00.25Z` as the engine takes it: `1773500520.250000000`. It gives its time in one form and takes it in
+/// another.
+fn seconds(time: &str) -> Option<String> {
+    let time: Timestamp = time.parse().ok()?;
+    Some(format!("{}.{:09}", time.as_second(), time.subsec_nanosecond()))
+}
+
+fn options(since: Option<String>) -> EventsOptionsBuilder {
     let kinds = EVENTS.iter().map(|(kind, _)| (*kind).to_owned()).collect();
     let mut actions: Vec<String> =
         EVENTS.iter().flat_map(|(_, actions)| *actions).map(|action| (*action).to_owned()).collect();
@@ -43,7 +52,7 @@ fn options(since: Option<&str>) -> EventsOptionsBuilder {
         HashMap::from([("type".to_owned(), kinds), ("event".to_owned(), actions)]);
     let options = EventsOptionsBuilder::new().filters(&filters);
     match since {
-        Some(since) => options.since(since),
+        Some(since) => options.since(&since),
         None => options,
     }
 }
@@ -105,6 +114,12 @@ mod tests {
         assert_eq!(event(CONTAINER, "start", &[("name", "somebody's")]), None);
         let sandbox = event(CONTAINER, "create", &[("name", "sbx\n"), (labels::SANDBOX, "1")]);
         assert_eq!(sandbox.as_deref(), Some("container sbx\\n created"));
+    }
+
+    #[test]
+    fn the_time_is_in_seconds() {
+        assert_eq!(seconds("2026-03-14T15:02:00.25Z").as_deref(), Some("1773500520.250000000"));
+        assert_eq!(seconds("yesterday"), None);
     }
 
     #[test]
