@@ -57,13 +57,14 @@ impl Keeper {
         if silent && ended.is_ok() {
             return None;
         }
-        if judged.waiting.is_empty()
-            && ended.as_ref().is_ok_and(|ended| ended.outcome == Some(Outcome::Applied))
-        {
+        let applied = ended.as_ref().is_ok_and(|ended| ended.outcome == Some(Outcome::Applied));
+        if applied && judged.waiting.is_empty() {
             // The run itself has looked again, and found nothing more to do.
             self.told.plan = Some(nothing_to_tell());
         }
-        self.ended(&work, ended, began, stop, wake)
+        let again = self.ended(&work, ended, began, stop, wake);
+        // What is left for a person is said as it is now.
+        if applied && !judged.waiting.is_empty() { again.or(Some(Duration::ZERO)) } else { again }
     }
 
     /// A plan, made while nobody else can write, of all that may be done.
