@@ -221,7 +221,17 @@ impl Stage {
     /// # Panics
     /// When it cannot be started.
     pub fn start(&self, args: &[&str]) -> tokio::process::Child {
-        let mut command = tokio::process::Command::from(self.command(args));
+        self.start_with(args, &[])
+    }
+
+    /// The same, with additional environment variables.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_with(&self, args: &[&str], environment: &[(&str, &str)]) -> tokio::process::Child {
+        let mut command = self.command(args);
+        command.envs(environment.iter().copied());
+        let mut command = tokio::process::Command::from(command);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn().expect("the program starts")
     }

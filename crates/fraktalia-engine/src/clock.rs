@@ -7,6 +7,11 @@ pub fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Now, in seconds since 1970.
+pub fn unix() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
+}
+
 /// A name for a run that begins now: sorts by time, and is not drawn twice.
 pub fn run_name() -> String {
     let mut salt = [0_u8; 3];

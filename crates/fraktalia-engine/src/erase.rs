@@ -8,8 +8,9 @@ use fraktalia_plan::erase::{AnyDesired, AnyObserved, DynSystem};
 use fraktalia_plan::{Sealed, System};
 
 use crate::paths::StatePaths;
-use crate::provider::{Ask, Landed, ObserveError, Owned, Provider, StepCx, StepError};
+use crate::provider::{Ask, Follow, Landed, ObserveError, Owned, Provider, StepCx, StepError};
 use crate::secrets::Secrets;
+use crate::watch::wake::Bell;
 
 /// An [`Ask`] of any system.
 pub struct AnyAsk<'a> {
@@ -29,6 +30,20 @@ pub struct AnyAsk<'a> {
     pub secrets: &'a Secrets,
 }
 
+/// A [`Follow`] of any system.
+pub struct AnyFollow<'a> {
+    /// See [`Follow`], as for all fields here.
+    pub realm: &'a str,
+    /// What the manifest asks for, where the system can be asked for it.
+    pub wanted: Option<&'a AnyDesired>,
+    /// Where our own files live.
+    pub paths: &'a StatePaths,
+    /// Finds the text of a secret.
+    pub secrets: &'a Secrets,
+    /// To be rung when something may have changed.
+    pub bell: &'a Bell,
+}
+
 /// A [`Provider`] whose types are forgotten. See there for what each call means.
 #[async_trait]
 pub trait Executor: DynSystem {
@@ -46,6 +61,8 @@ pub trait Executor: DynSystem {
     async fn landed(&self, op: &Sealed, undo: &Sealed, cx: &StepCx<'_>) -> Result<Landed, StepError>;
     /// See [`Provider::revert`].
     async fn revert(&self, op: &Sealed, undo: &Sealed, cx: &StepCx<'_>) -> Result<(), StepError>;
+    /// See [`Provider::watch`].
+    async fn watch(&self, follow: &AnyFollow<'_>) -> Result<(), ObserveError>;
     /// See [`Provider::by_hand`].
     fn by_hand(&self, op: &Sealed, undo: &Sealed) -> Vec<String>;
 }
@@ -82,6 +99,11 @@ impl<P: Provider> Executor for P {
     }
     async fn revert(&self, op: &Sealed, undo: &Sealed, cx: &StepCx<'_>) -> Result<(), StepError> {
         Provider::revert(self, &open::<P, _>(self, op)?, &open::<P, _>(self, undo)?, cx).await
+    }
+    async fn watch(&self, follow: &AnyFollow<'_>) -> Result<(), ObserveError> {
+        let wanted = follow.wanted.and_then(AnyDesired::typed).unwrap_or_default();
+        let AnyFollow { realm, paths, secrets, bell, .. } = *follow;
+        Provider::watch(self, &Follow { realm, wanted, paths, secrets, bell }).await
     }
     fn by_hand(&self, op: &Sealed, undo: &Sealed) -> Vec<String> {
         match (open::<P, _>(self, op), open::<P, _>(self, undo)) {

@@ -15,6 +15,7 @@ pub mod paths;
 pub mod provider;
 pub mod secrets;
 pub mod session;
+pub mod watch;
 
 pub use applier::{OnFailure, Stop};
 pub use erase::{Executor, Registry};
@@ -23,6 +24,6 @@ pub use journal::{Outcome, Run};
 pub use load::load;
 pub use lock::Lock;
 pub use paths::StatePaths;
-pub use provider::{Ask, Landed, ObserveError, Observed, Owned, Provider, StepCx, StepError};
+pub use provider::{Ask, Follow, Landed, ObserveError, Observed, Owned, Provider, StepCx, StepError};
 pub use secrets::{SecretError, Secrets};
 pub use session::{ApplyOptions, Ended, Look, Planned, Session, SessionError};

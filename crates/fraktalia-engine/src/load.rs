@@ -2,17 +2,67 @@
 
 pub mod context;
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use fraktalia_model::files::normal;
 use fraktalia_model::{FileError, Files, Listed, Loaded, manifest};
+
+use crate::watch::files::Target;
 
 /// Reads, checks and completes the manifest at `path`, with all that it includes and refers to.
 ///
 /// What is wrong stands in the notes, each with its place and a hint; `manifest` is there when no note is an error.
 pub fn load(path: &Path) -> Loaded {
     manifest::load(path, &DiskFiles::new())
+}
+
+/// The same, and all on disk that it depends on, the files that are missing included.
+pub fn load_with_targets(path: &Path) -> (Loaded, BTreeSet<Target>) {
+    let files = Noting { files: DiskFiles::new(), noted: Mutex::default() };
+    let loaded = manifest::load(path, &files);
+    (loaded, files.noted.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Writes down what is asked of it.
+struct Noting {
+    files: DiskFiles,
+    noted: Mutex<BTreeSet<Target>>,
+}
+
+impl Noting {
+    fn note(&self, kind: impl Fn(PathBuf) -> Target, path: &Path) {
+        if let Ok(path) = self.files.absolute(path) {
+            self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(kind(path));
+        }
+    }
+}
+
+impl Files for Noting {
+    fn absolute(&self, path: &Path) -> Result<PathBuf, FileError> {
+        self.files.absolute(path)
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+        self.note(Target::Path, path);
+        self.files.read(path, limit)
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<Listed>, FileError> {
+        self.note(Target::Names, dir);
+        self.files.list(dir)
+    }
+
+    fn hash_context(&self, dir: &Path) -> Result<String, FileError> {
+        self.note(Target::Tree, dir);
+        self.files.hash_context(dir)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.files.home()
+    }
 }
 
 /// The files of this machine.

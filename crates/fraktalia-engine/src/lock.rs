@@ -36,6 +36,15 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// Who holds the lock of a realm; `None` when nobody does. The outer answer is there when somebody holds it, the inner
+    /// one when they said who they are. Asking takes the lock for an instant, shared: it is for those who wait, not for a
+    /// loop without pause.
+    pub fn holder(paths: &StatePaths) -> Option<Option<String>> {
+        let mut file = File::open(paths.lock()).ok()?;
+        let held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        held.then(|| said(&mut file))
+    }
+
     /// Takes the lock of a realm, without waiting.
     ///
     /// # Errors
@@ -54,10 +63,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.take(32).read_to_string(&mut holder);
-                let holder = Some(holder.trim().to_owned()).filter(|pid| !pid.is_empty());
-                return Err(LockError::Held { path, holder });
+                return Err(LockError::Held { path, holder: said(&mut file) });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
@@ -65,4 +71,11 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _file: file })
     }
+}
+
+/// The process that has the lock, where it wrote itself down.
+fn said(file: &mut File) -> Option<String> {
+    let mut holder = String::new();
+    let _ = file.take(32).read_to_string(&mut holder);
+    Some(holder.trim().to_owned()).filter(|pid| !pid.is_empty())
 }

@@ -9,6 +9,7 @@ use fraktalia_plan::{Record, Records, Resource, StepId, System};
 
 use crate::paths::StatePaths;
 use crate::secrets::Secrets;
+use crate::watch::wake::Bell;
 
 pub use fraktalia_plan::Observed;
 
@@ -60,6 +61,20 @@ impl<'a> Owned<'a> {
     pub fn is_empty(self) -> bool {
         self.iter().next().is_none()
     }
+}
+
+/// What listening to a system has at hand.
+pub struct Follow<'a, S> {
+    /// The scope of ownership.
+    pub realm: &'a str,
+    /// What the manifest asks for.
+    pub wanted: &'a [Resource<S>],
+    /// Where our own files live.
+    pub paths: &'a StatePaths,
+    /// Finds the text of a secret.
+    pub secrets: &'a Secrets,
+    /// To be rung when something may have changed; see [`Bell::listening`].
+    pub bell: &'a Bell,
 }
 
 /// What a step has at hand.
@@ -244,6 +259,16 @@ pub trait Provider: System {
 
     /// Takes the effect back. `op` is what was done or may have been done.
     async fn revert(&self, op: &Self::Op, undo: &Self::Undo, cx: &StepCx<'_>) -> Result<(), StepError>;
+
+    /// Listens, and rings when something may have changed. An event only wakes: what is looked at then decides, so one
+    /// too many does no harm. Ends when events are not heard any more, and is called again then. A system that tells of
+    /// nothing never ends; it is looked at by the clock.
+    ///
+    /// # Errors
+    /// When it cannot be listened to, or no longer.
+    async fn watch(&self, _follow: &Follow<'_, Self::Spec>) -> Result<(), ObserveError> {
+        std::future::pending().await
+    }
 
     /// The commands that a person could run to do by hand what `revert` could not.
     fn by_hand(&self, op: &Self::Op, undo: &Self::Undo) -> Vec<String>;

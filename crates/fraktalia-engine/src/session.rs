@@ -162,6 +162,11 @@ impl Session {
         &self.paths
     }
 
+    /// Finds the text of a secret.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// The systems.
     pub fn registry(&self) -> &Registry {
         &self.registry

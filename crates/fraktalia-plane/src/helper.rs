@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::engine;
+use crate::pages::{self, Page};
 use crate::protocol::{Answer, LONGEST, PATIENCE, Request};
 
 pub use held::Holder;
@@ -186,22 +187,9 @@ async fn metrics_listener(at: SocketAddr) -> Result<tokio::net::TcpListener, Hel
 
 /// One page, whatever is asked for.
 async fn serve_metrics(listener: tokio::net::TcpListener, holder: Arc<Holder>) {
-    loop {
-        let Ok((mut stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let page = holder.metrics().await;
-        tokio::spawn(tokio::time::timeout(PATIENCE, async move {
-            let mut request = [0; 1024];
-            let _ = stream.read(&mut request).await;
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\
-                 Connection: close\r\n\r\n",
-                page.len()
-            );
-            let _ = stream.write_all(head.as_bytes()).await;
-            let _ = stream.write_all(page.as_bytes()).await;
-        }));
-    }
+    pages::serve(listener, move |_| {
+        let holder = Arc::clone(&holder);
+        async move { Page::metrics(holder.metrics().await) }
+    })
+    .await;
 }

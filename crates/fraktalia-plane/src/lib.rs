@@ -9,6 +9,7 @@
 //! - [`forward`]: the listeners, and how bytes get from here to there
 //! - [`protocol`]: how it is asked
 //! - [`engine`]: where the containers are
+//! - [`pages`]: what those read who watch it
 //! - [`helper`]: the program that holds it all
 
 pub mod config;
@@ -16,4 +17,5 @@ pub mod engine;
 pub mod forward;
 pub mod helper;
 pub mod isolation;
+pub mod pages;
 pub mod protocol;

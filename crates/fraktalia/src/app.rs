@@ -69,19 +69,39 @@ impl App {
     /// A session for the manifest.
     pub fn open(&self) -> Result<Opened, Failure> {
         let (manifest, sources) = self.manifest()?;
-        let paths = StatePaths::new(self.state(&manifest.realm)?);
+        let paths = self.place()?.of(&manifest.realm)?;
         let registry = registry::registry(&manifest);
         let session = Session::new(manifest, registry, paths).with_fault(registry::fault()?);
         Ok(Opened { session, sources })
     }
 
+    /// Where state directories are.
+    pub fn place(&self) -> Result<Place, Failure> {
+        Ok(match &self.common.state {
+            Some(state) => Place::Here(state.clone()),
+            None => Place::Below(state_home()?.join("fraktalia")),
+        })
+    }
+}
+
+/// Where state directories are.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// The one that was named.
+    Here(PathBuf),
+    /// One for each realm.
+    Below(PathBuf),
+}
+
+impl Place {
     /// The state directory of a realm.
-    fn state(&self, realm: &str) -> Result<PathBuf, Failure> {
-        let chosen = match &self.common.state {
-            Some(state) => state.clone(),
-            None => state_home()?.join("fraktalia").join(realm),
+    pub fn of(&self, realm: &str) -> Result<StatePaths, Failure> {
+        let path = match self {
+            Self::Here(path) => path.clone(),
+            Self::Below(path) => path.join(realm),
         };
-        std::path::absolute(&chosen).map_err(|source| Failure::File { doing: "find", path: chosen, source })
+        let absolute = std::path::absolute(&path);
+        absolute.map(StatePaths::new).map_err(|source| Failure::File { doing: "find", path, source })
     }
 }
 

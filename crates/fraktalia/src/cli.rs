@@ -1,6 +1,8 @@
 //! The command line: what can be asked, with help that shows how.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -41,6 +43,20 @@ Data goes to stdout, talk to stderr. Colour follows NO_COLOR and CLICOLOR_FORCE.
 Exit codes: 0 done, 1 failure, 2 usage, 3 changes pending (with --exit-code), 10 manifest invalid,
 11 a system could not be observed, 12 saved plan stale, 13 unfinished run, 14 locked, 15 blocked,
 20 failed and rolled back, 21 rollback incomplete, 22 applied but not converged.";
+
+const WATCH: &str = "Examples:
+  fraktalia watch                          says what drifts, and changes nothing
+  fraktalia watch --policy safe            does what nobody notices and removes nothing
+  fraktalia watch --policy full --every 1m
+  fraktalia watch --log-format json | jq
+
+It looks whenever the manifest or a file that it names is saved, whenever one of the systems says that something
+happened, by the clock, and on SIGHUP. What happened only wakes it; what it does follows from what it then sees. A
+manifest with errors is said once, and the last good one stays in force. What cannot be taken back is never done
+unattended. A plan that fails three times is left alone until it changes, or until SIGHUP.
+
+SIGTERM or Ctrl-C once: what is in flight is finished and taken back, and it ends. Twice: it stops at once, and
+`fraktalia resume` or `fraktalia rollback` goes on from there. examples/systemd has the unit.";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -119,6 +135,9 @@ Examples:
   fraktalia forward --realm home --metrics 127.0.0.1:9464"
     )]
     Forward(ForwardArgs),
+    /// Stay, and keep things as the manifest says, or say that they are not.
+    #[command(after_long_help = WATCH)]
+    Watch(WatchArgs),
     /// Make files readable that an agent's tools left to their owner alone: 0600 becomes 0664.
     #[command(after_long_help = "Examples:
   fraktalia modes                          once, in every workspace of the manifest
@@ -162,10 +181,27 @@ pub struct ForwardArgs {
     pub docker: PathBuf,
     /// Where Prometheus may read its metrics.
     #[arg(long, value_name = "ADDRESS")]
-    pub metrics: Option<std::net::SocketAddr>,
+    pub metrics: Option<SocketAddr>,
     /// Put the question that comes on stdin to the helper that runs, and print its answer.
     #[arg(long, hide = true)]
     pub ask: bool,
+}
+
+/// `watch`
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// How far it goes by itself.
+    #[arg(long, value_enum, default_value_t)]
+    pub policy: WatchPolicy,
+    /// Look at least this often: `30s`, `5m`, `1h`.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = span)]
+    pub every: Duration,
+    /// Where others may read how it is: `/healthz`, `/readyz`, `/metrics`, `/status`. A port alone is one of this machine.
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen_at)]
+    pub listen: Option<SocketAddr>,
+    /// Shape of what is said.
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
 }
 
 /// `modes`
@@ -422,6 +458,64 @@ impl From<OnFailure> for fraktalia_engine::OnFailure {
     }
 }
 
+/// How far a watch goes by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum WatchPolicy {
+    /// It says what it sees, and changes nothing.
+    #[default]
+    Report,
+    /// It does what nobody notices and what removes nothing.
+    Safe,
+    /// It does all that can be taken back.
+    Full,
+}
+
+impl From<WatchPolicy> for fraktalia_engine::watch::Policy {
+    fn from(wish: WatchPolicy) -> Self {
+        match wish {
+            WatchPolicy::Report => Self::Report,
+            WatchPolicy::Safe => Self::Safe,
+            WatchPolicy::Full => Self::Full,
+        }
+    }
+}
+
+/// Shapes of what a service says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for each thing, for people.
+    #[default]
+    Text,
+    /// A JSON document a line, for programs.
+    Json,
+}
+
+/// `9465`, `0.0.0.0:9465`
+fn listen_at(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    text.parse().map_err(|_| "write a port, or an address with one: `9465`, `10.0.0.5:9465`".into())
+}
+
+/// `30s`, `5m`, `1h`
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and s, m or h: `30s`, `5m`, `1h`".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(60 * 60),
+        _ => None,
+    };
+    // Sooner than a second would be a loop, and later than a day no watch.
+    match seconds.ok_or_else(wrong)? {
+        seconds @ 1..=86_400 => Ok(Duration::from_secs(seconds)),
+        _ => Err("between 1s and 24h".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,6 +524,22 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        assert_eq!(listen_at("9465"), Ok("127.0.0.1:9465".parse().unwrap()));
+        assert_eq!(listen_at("[::]:80"), Ok("[::]:80".parse().unwrap()));
+        assert!(listen_at("localhost").is_err());
+    }
+
+    #[test]
+    fn a_span_of_time_has_a_unit_and_is_not_endless() {
+        assert_eq!(span("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(span("2h"), Ok(Duration::from_hours(2)));
+        for wrong in ["", "5", "m", "5d", "-1s", "0s", "25h", "18446744073709551615h", "5\u{fc}"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod plan;
 mod run;
 mod saved;
 mod status;
+mod watch;
 
 use crate::app::App;
 use crate::cli::Command;
@@ -32,6 +33,7 @@ pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Explain(args) => wait(explain::run(app, &args)),
         Command::Graph(args) => wait(graph::run(app, &args)),
         Command::Forward(args) => wait(forward::run(app, &args)),
+        Command::Watch(args) => wait(watch::run(app, &args)),
         Command::Modes(args) => wait(modes::run(app, &args)),
         Command::Schema => pages::schema(),
         Command::Completions(args) => pages::completions(&args),

@@ -17,6 +17,7 @@ pub mod runs;
 pub mod status;
 #[cfg(test)]
 pub mod testing;
+pub mod watch;
 
 pub use line::Line;
 pub use look::{Detail, Look, Tone};

@@ -1,57 +1,54 @@
 //! The state of all listeners in the text format of Prometheus.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::counters::ListenerState;
 use crate::config::Listen;
+use crate::pages::Exposition;
 
-type Series = fn(&ListenerState) -> Vec<(&'static str, u64)>;
+/// A label that tells the values of a family apart, where there are several, and the value.
+type Value = (Option<(&'static str, &'static str)>, u64);
+type Series = fn(&ListenerState) -> Vec<Value>;
 
 const FAMILIES: [(&str, &str, &str, Series); 6] = [
     ("target_up", "gauge", "Whether a container runs that connections lead to.", |state| {
-        vec![("", u64::from(state.target.is_some()))]
+        vec![(None, u64::from(state.target.is_some()))]
     }),
-    ("connections_open", "gauge", "Connections that are open.", |state| vec![("", state.open)]),
+    ("connections_open", "gauge", "Connections that are open.", |state| vec![(None, state.open)]),
     ("connections_total", "counter", "Connections that came, the refused ones included.", |state| {
-        vec![("", state.connections)]
+        vec![(None, state.connections)]
     }),
     ("refused_total", "counter", "Connections that were reset at once, by why.", |state| {
         vec![
-            (",reason=\"absent\"", state.refused.absent),
-            (",reason=\"unreachable\"", state.refused.unreachable),
-            (",reason=\"full\"", state.refused.full),
+            (Some(("reason", "absent")), state.refused.absent),
+            (Some(("reason", "unreachable")), state.refused.unreachable),
+            (Some(("reason", "full")), state.refused.full),
         ]
     }),
     ("accept_errors_total", "counter", "Connections that the kernel could not hand over.", |state| {
-        vec![("", state.accept_errors)]
+        vec![(None, state.accept_errors)]
     }),
     ("bytes_total", "counter", "Bytes carried to the container and from it.", |state| {
-        vec![(",direction=\"up\"", state.bytes_up), (",direction=\"down\"", state.bytes_down)]
+        vec![(Some(("direction", "up")), state.bytes_up), (Some(("direction", "down")), state.bytes_down)]
     }),
 ];
 
 /// One family after the other, each with its help and type.
 pub(super) fn render(states: &BTreeMap<Listen, ListenerState>) -> String {
-    let mut text = String::new();
+    let mut metrics = Exposition::default();
     for (name, kind, help, series) in FAMILIES {
-        let _ =
-            writeln!(text, "# HELP fraktalia_forward_{name} {help}\n# TYPE fraktalia_forward_{name} {kind}");
+        let name = format!("fraktalia_forward_{name}");
+        metrics.family(&name, kind, help);
         for (listen, state) in states {
-            for (labels, value) in series(state) {
-                let agent = escaped(&state.agent);
-                let _ = writeln!(
-                    text,
-                    "fraktalia_forward_{name}{{listen=\"{listen}\",agent=\"{agent}\"{labels}}} {value}"
-                );
+            let listen = listen.to_string();
+            for (label, value) in series(state) {
+                let mut labels = vec![("listen", listen.as_str()), ("agent", state.agent.as_str())];
+                labels.extend(label);
+                metrics.value(&name, &labels, value);
             }
         }
     }
-    text
-}
-
-fn escaped(label: &str) -> String {
-    label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+    metrics.text()
 }
 
 #[cfg(test)]

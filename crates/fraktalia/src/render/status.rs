@@ -31,7 +31,8 @@ pub enum Standing {
 }
 
 impl Standing {
-    fn of(change: &Change, recorded: bool) -> Self {
+    /// How the resource of a change stands; `recorded` says whether it is on our record.
+    pub fn of(change: &Change, recorded: bool) -> Self {
         match change.verb {
             Verb::Keep => Self::InSync,
             Verb::Create if recorded => Self::Missing,

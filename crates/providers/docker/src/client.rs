@@ -120,6 +120,11 @@ impl Client {
         DockerError::of(error, &self.endpoint, what, self.deadline)
     }
 
+    /// What time it is there, RFC 3339.
+    pub async fn time(&self) -> Result<Option<String>, DockerError> {
+        Ok(self.call("say its time", self.docker.info()).await?.system_time)
+    }
+
     /// All images, without intermediate layers.
     pub async fn images(&self) -> Result<Vec<ImageSummary>, DockerError> {
         self.call("list images", self.docker.list_images(None::<ListImagesOptions>)).await

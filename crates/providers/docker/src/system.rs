@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
 use fraktalia_model::manifest::{Host, OnRemove};
 use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
@@ -18,7 +18,7 @@ use crate::op::Op;
 use crate::spec::{SandboxSpec, Spec};
 use crate::state::State;
 use crate::undo::Undo;
-use crate::{diff, observe, op, perform, spec, undo};
+use crate::{diff, observe, op, perform, spec, undo, watch};
 
 /// The Docker engine of one host of the manifest.
 #[derive(Clone, Debug)]
@@ -236,6 +236,13 @@ impl Provider for DockerHost {
 
     async fn revert(&self, op: &Op, undo: &Undo, cx: &StepCx<'_>) -> Result<(), StepError> {
         undo::revert(self.client().await?, self.program(op).as_ref(), op, undo, cx).await
+    }
+
+    async fn watch(&self, follow: &Follow<'_, Spec>) -> Result<(), ObserveError> {
+        if follow.wanted.is_empty() {
+            return std::future::pending().await;
+        }
+        watch::follow(self.client().await?, follow.bell).await
     }
 
     fn by_hand(&self, op: &Op, undo: &Undo) -> Vec<String> {

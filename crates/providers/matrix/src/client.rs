@@ -76,6 +76,8 @@ struct Call<'a> {
     body: Body<'a>,
     /// Somebody else's token, where the call is theirs.
     token: Option<&'a SecretText>,
+    /// How long the homeserver was asked to wait before it answers.
+    held: Duration,
     what: String,
 }
 
@@ -87,7 +89,7 @@ enum Body<'a> {
 
 impl Call<'_> {
     fn new(method: Method, path: String, what: impl Into<String>) -> Self {
-        Self { method, path, body: Body::None, token: None, what: what.into() }
+        Self { method, path, body: Body::None, token: None, held: Duration::ZERO, what: what.into() }
     }
 
     fn get(path: String, what: impl Into<String>) -> Self {
@@ -298,7 +300,7 @@ impl Client {
 
     /// How long one try of a call may take.
     fn patience(&self, call: &Call<'_>) -> Duration {
-        if call.method == Method::GET { self.limits.read } else { self.limits.request }
+        call.held + if call.method == Method::GET { self.limits.read } else { self.limits.request }
     }
 
     async fn read(&self, call: &Call<'_>, mut response: Response) -> Result<Vec<u8>, MatrixError> {

@@ -8,6 +8,7 @@
 //! | `perform`, `create` | the effects |
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
 //! | `client` | the HTTP calls |
+//! | `watch` | hears that something happened |
 
 mod by_hand;
 pub mod client;
@@ -28,6 +29,7 @@ mod steps;
 pub mod system;
 mod token_file;
 pub mod undo;
+mod watch;
 
 pub use client::{Client, Limits};
 pub use error::MatrixError;

@@ -1,7 +1,7 @@
 //! Reads before-images, and puts them back.
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
 use fraktalia_model::{Outputs, RoomId, UserId};
 use fraktalia_plan::Observed;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::perform::{Doing, UNLIMITED, says, unresolved};
 use crate::spec::MatrixSpec;
 use crate::state::{MatrixState, Membership, RoomView};
 use crate::system::Matrix;
-use crate::{by_hand, observe};
+use crate::{by_hand, observe, watch};
 
 const POWER: Key<'static> = Key { kind: "m.room.power_levels", state_key: "" };
 const CANONICAL: Key<'static> = Key { kind: "m.room.canonical_alias", state_key: "" };
@@ -338,6 +338,11 @@ impl Provider for Matrix {
     async fn revert(&self, op: &MatrixOp, undo: &MatrixUndo, cx: &StepCx<'_>) -> Result<(), StepError> {
         let client = self.client(cx.secrets).await?;
         Doing { matrix: self, client: &client, cx }.revert(op, undo).await
+    }
+
+    async fn watch(&self, follow: &Follow<'_, MatrixSpec>) -> Result<(), ObserveError> {
+        let client = self.connect(follow.secrets).await?;
+        watch::follow(&client, follow.bell).await
     }
 
     fn by_hand(&self, op: &MatrixOp, undo: &MatrixUndo) -> Vec<String> {

@@ -22,6 +22,7 @@ mod spec;
 mod system;
 mod undo;
 mod validate;
+mod watch;
 mod write;
 
 pub use document::{Document, DocumentError, Place, Step};

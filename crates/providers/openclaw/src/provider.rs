@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
 use fraktalia_model::manifest::Dialect;
 use fraktalia_model::{AccountId, Outputs, id};
 use fraktalia_plan::Observed;
@@ -18,7 +18,7 @@ use crate::op::{Edit, Known, OpenClawOp};
 use crate::spec::{OpenClawSpec, OpenClawState};
 use crate::system::OpenClaw;
 use crate::undo::{OpenClawUndo, edited, put_back};
-use crate::{observe, validate, write};
+use crate::{observe, validate, watch, write};
 
 /// How long we wait for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +147,10 @@ impl Provider for OpenClaw {
             self.confirm_back(&gateway, &edits, &old, cx).await?;
         }
         Ok(())
+    }
+
+    async fn watch(&self, follow: &Follow<'_, OpenClawSpec>) -> Result<(), ObserveError> {
+        watch::follow(self, follow.bell).await
     }
 
     fn by_hand(&self, _op: &OpenClawOp, undo: &OpenClawUndo) -> Vec<String> {

@@ -17,6 +17,7 @@ pub mod spec;
 pub mod state;
 pub mod system;
 pub mod undo;
+mod watch;
 
 pub use op::Op;
 pub use spec::Spec;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
 use fraktalia_model::manifest::OnRemove;
 use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
@@ -14,7 +14,7 @@ use crate::op::Op;
 use crate::spec::Spec;
 use crate::state::State;
 use crate::undo::Undo;
-use crate::{diff, observe, op, spec, undo};
+use crate::{diff, observe, op, spec, undo, watch};
 
 /// How long one call may take. Only a file system that hangs (a dead sshfs) comes near it.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -125,6 +125,10 @@ impl Provider for Workspaces {
     async fn revert(&self, op: &Op, undo: &Undo, cx: &StepCx<'_>) -> Result<(), StepError> {
         let (op, undo, run) = (op.clone(), undo.clone(), op::Run::of(cx));
         within(move || undo::revert(&op, &undo, &run)).await.ok_or_else(hangs)?
+    }
+
+    async fn watch(&self, follow: &Follow<'_, Spec>) -> Result<(), ObserveError> {
+        watch::follow(follow).await
     }
 
     fn by_hand(&self, op: &Op, undo: &Undo) -> Vec<String> {

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fraktalia_model::RoomId;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
@@ -15,6 +16,9 @@ use super::rooms::StateEvent;
 use super::{Call, Client, client_path, path};
 use crate::error::{MatrixError, code};
 use crate::state::WATCHED;
+
+/// How long the homeserver holds its answer when nothing happens.
+const HELD: Duration = Duration::from_secs(30);
 
 /// A place in the stream of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,47 +113,46 @@ impl Client {
         if rooms.is_empty() {
             return Ok(Vec::new());
         }
-        let types: Vec<&str> = WATCHED.into_iter().chain(["m.room.redaction"]).collect();
-        let timeline = json!({"limit": 1, "types": types});
+        let timeline = json!({"limit": 1, "types": watched_events()});
         // A filter travels in the address, which has its limits.
         let named = (rooms.len() <= 50).then_some(rooms);
         Ok(self.sync(Some(since), &filter(&timeline, named)).await?.rooms)
     }
 
+    /// Waits until something happens in a room that is watched, or [`HELD`] has passed; whether something did, and where
+    /// the stream stands then. What it was is not told: whoever hears it looks.
+    pub async fn wait(&self, since: &Position) -> Result<(Position, bool), MatrixError> {
+        let filter = filter(&json!({"limit": 1, "types": watched_events()}), None);
+        let answer = self.ask_sync(Some(since), &filter, HELD).await?;
+        let rooms = answer.rooms;
+        let others = [&rooms.leave, &rooms.invite, &rooms.knock];
+        let happened = !rooms.join.is_empty() || others.into_iter().any(|rooms| !rooms.is_empty());
+        Ok((Position(answer.next_batch), happened))
+    }
+
     async fn sync(&self, since: Option<&Position>, filter: &str) -> Result<News, MatrixError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            next_batch: String,
-            #[serde(default)]
-            rooms: Rooms,
-        }
-        #[derive(Default, Deserialize)]
-        struct Rooms {
-            #[serde(default)]
-            join: BTreeMap<RoomId, Joined>,
-        }
-        #[derive(Deserialize)]
-        struct Joined {
-            timeline: Timeline,
-        }
-        #[derive(Deserialize)]
-        struct Timeline {
-            #[serde(default)]
-            events: Vec<Event>,
-            #[serde(default)]
-            limited: bool,
-        }
-        let encode = |text: &str| path(&[text])[1..].to_owned();
-        let since = since.map(|since| format!("&since={}", encode(&since.0))).unwrap_or_default();
-        let query = format!("timeout=0&filter={}{since}", encode(filter));
-        let address = format!("{}?{query}", client_path(&["sync"]));
-        let answer: Answer = self.call(Call::get(address, "ask what has changed")).await?;
+        let answer = self.ask_sync(since, filter, Duration::ZERO).await?;
         let mut rooms = answer.rooms.join;
         rooms.retain(|_, room| room.timeline.limited || !room.timeline.events.is_empty());
-        let events =
-            rooms.iter().flat_map(|(room, joined)| joined.timeline.events.iter().map(move |e| (room, e)));
+        let events = rooms
+            .iter()
+            .flat_map(|(room, joined)| joined.timeline.events.iter().map(move |event| (room, event)));
         let newest = newest(events);
         Ok(News { position: Position(answer.next_batch), newest, rooms: rooms.into_keys().collect() })
+    }
+
+    async fn ask_sync(
+        &self,
+        since: Option<&Position>,
+        filter: &str,
+        held: Duration,
+    ) -> Result<Synced, MatrixError> {
+        let encode = |text: &str| path(&[text])[1..].to_owned();
+        let since = since.map(|since| format!("&since={}", encode(&since.0))).unwrap_or_default();
+        let query =
+            format!("set_presence=offline&timeout={}&filter={}{since}", held.as_millis(), encode(filter));
+        let address = format!("{}?{query}", client_path(&["sync"]));
+        self.call(Call { held, ..Call::get(address, "ask what has changed") }).await
     }
 
     /// Whether an event is there.
@@ -209,6 +212,40 @@ impl Client {
     }
 }
 
+/// Types of events that change what we watch.
+fn watched_events() -> Vec<&'static str> {
+    WATCHED.into_iter().chain(["m.room.redaction"]).collect()
+}
+
+#[derive(Deserialize)]
+struct Synced {
+    next_batch: String,
+    #[serde(default)]
+    rooms: SyncedRooms,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SyncedRooms {
+    join: BTreeMap<RoomId, Joined>,
+    leave: BTreeMap<RoomId, IgnoredAny>,
+    invite: BTreeMap<RoomId, IgnoredAny>,
+    knock: BTreeMap<RoomId, IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Joined {
+    timeline: Timeline,
+}
+
+#[derive(Deserialize)]
+struct Timeline {
+    #[serde(default)]
+    events: Vec<Event>,
+    #[serde(default)]
+    limited: bool,
+}
+
 /// A room in an answer of sliding sync.
 #[derive(Deserialize)]
 struct Room {
@@ -228,6 +265,14 @@ mod tests {
         assert_eq!(at("s9_2_0").is_before(&at("s10_1_0")), Some(true));
         assert_eq!(at("s10_1").is_before(&at("s10_9")), Some(false));
         assert_eq!(at("m9~1.4_2").is_before(&at("s10_1")), None);
+    }
+
+    #[test]
+    fn invitations_and_leaves_are_something_that_happened() {
+        let rooms = |text: &str| serde_json::from_str::<Synced>(text).expect("an answer").rooms;
+        assert_eq!(rooms(r#"{"next_batch": "s1"}"#).leave.len(), 0);
+        assert_eq!(rooms(r#"{"next_batch": "s1", "rooms": {"leave": {"!a": {}}}}"#).leave.len(), 1);
+        assert_eq!(rooms(r#"{"next_batch": "s1", "rooms": {"invite": {"!a": {"x": 1}}}}"#).invite.len(), 1);
     }
 
     #[test]
