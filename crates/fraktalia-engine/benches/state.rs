@@ -29,7 +29,9 @@ fn ledger(records: usize) -> Ledger {
     let record = |index: usize| {
         let key = format!("f{index:06}");
         let record = Record {
-            spec: serde_json::json!({"room": {"alias": key, "name": "A room", "topic": "Beds and seeds", "join_rule": "invite"}}),
+            spec: fraktalia_plan::SpecText::from(
+                &serde_json::json!({"room": {"alias": key, "name": "A room", "topic": "Beds and seeds", "join_rule": "invite"}}),
+            ),
             requires: [id::user("ana")].into(),
             on_remove: OnRemove::Retire,
             subject: key.clone(),

@@ -1,7 +1,7 @@
 //! The one place where the types of a system are forgotten, so that the planner can hold several.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fraktalia_model::manifest::OnRemove;
 use fraktalia_model::{Data, Manifest, Notes, Outputs, ResourceId, Span, SystemId};
@@ -9,8 +9,9 @@ use serde_json::Value as Json;
 
 use crate::Fingerprint;
 use crate::change::{Delta, FieldChange, Verb};
+use crate::ids::ResourceIds;
 use crate::plan::Sealed;
-use crate::record::Record;
+use crate::record::{Record, SpecText};
 use crate::system::{
     Described, Observed, Owner, Resource, Seen, Spec, StepDraft, System, Work, seen_fingerprint,
 };
@@ -22,7 +23,7 @@ pub trait AnyResource: Any + Send + Sync {
     /// See [`Resource::subject`].
     fn subject(&self) -> &str;
     /// See [`Resource::requires`].
-    fn requires(&self) -> &BTreeSet<ResourceId>;
+    fn requires(&self) -> &ResourceIds;
     /// See [`Resource::on_remove`].
     fn on_remove(&self) -> OnRemove;
     /// See [`Resource::at`].
@@ -42,7 +43,7 @@ impl<S: Spec> AnyResource for Resource<S> {
     fn subject(&self) -> &str {
         &self.subject
     }
-    fn requires(&self) -> &BTreeSet<ResourceId> {
+    fn requires(&self) -> &ResourceIds {
         &self.requires
     }
     fn on_remove(&self) -> OnRemove {
@@ -201,7 +202,7 @@ pub trait DynSystem: Send + Sync {
     /// What our record is to say of a resource; `None` when it says that already.
     fn remember(&self, want: &dyn AnyResource, now: Option<(&Record, &AnyLast)>) -> Option<Record>;
     /// The spec of a record with what is known by now filled in.
-    fn settle_record(&self, spec: &Json, known: &Outputs) -> Json;
+    fn settle_record(&self, spec: &SpecText, known: &Outputs) -> SpecText;
     /// See [`System::default_on_remove`].
     fn default_on_remove(&self, id: &ResourceId) -> OnRemove;
 }
@@ -271,20 +272,16 @@ impl<S: System> DynSystem for S {
                 && last.0.downcast_ref() == Some(&spec)
         };
         (!now.is_some_and(same)).then(|| Record {
-            spec: json(&spec),
+            spec: SpecText::of(&spec),
             requires: want.requires.clone(),
             on_remove: want.on_remove,
             subject: want.subject.clone(),
         })
     }
-    fn settle_record(&self, spec: &Json, known: &Outputs) -> Json {
-        match <S::Spec as serde::Deserialize>::deserialize(spec) {
-            Ok(mut typed) => {
-                typed.settle(known);
-                json(&typed)
-            }
-            Err(_) => spec.clone(),
-        }
+    fn settle_record(&self, spec: &SpecText, known: &Outputs) -> SpecText {
+        let Some(mut typed) = spec.read::<S::Spec>() else { return spec.clone() };
+        typed.settle(known);
+        SpecText::of(&typed)
     }
     fn default_on_remove(&self, id: &ResourceId) -> OnRemove {
         System::default_on_remove(self, id)
@@ -293,7 +290,7 @@ impl<S: System> DynSystem for S {
 
 /// The spec of a record, if this version can still read it. What it does not understand it does not know.
 fn last_spec<S: System>(record: &Record) -> Option<S::Spec> {
-    serde::Deserialize::deserialize(&record.spec).ok()
+    record.spec.read()
 }
 
 fn seal<S: System>(system: &S, draft: StepDraft<S::Op>) -> StepDraft<Sealed> {

@@ -8,6 +8,7 @@ pub mod change;
 pub mod diff;
 pub mod erase;
 pub mod graph;
+pub mod ids;
 pub mod limits;
 pub mod plan;
 pub mod planner;
@@ -15,8 +16,9 @@ pub mod record;
 pub mod system;
 
 pub use change::{Cause, Change, Delta, FieldChange, Impact, Verb};
+pub use ids::ResourceIds;
 pub use plan::{Basis, Edge, Plan, Sealed, Step, StepId, Why};
-pub use record::{Record, Records};
+pub use record::{Record, Records, SpecText};
 pub use system::{Described, Observed, Owner, Resource, Seen, Spec, StepDraft, System, Work};
 
 /// SHA-256, hex: tells whether something is still what it was.

@@ -1,12 +1,13 @@
 //! The pure half of a provider: what it wants, what it compares, which steps it takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fraktalia_model::manifest::OnRemove;
 use fraktalia_model::{Data, Manifest, Notes, Outputs, ResourceId, Span, SystemId};
 
 use crate::Fingerprint;
 use crate::change::{Delta, FieldChange, Impact, Verb};
+use crate::ids::ResourceIds;
 
 /// What is asked of a resource.
 ///
@@ -31,7 +32,7 @@ pub struct Resource<S> {
     /// The heading it stands under in a plan: the key of a fractal, a room, a network.
     pub subject: String,
     /// What has to be there first. On removal the order turns round.
-    pub requires: BTreeSet<ResourceId>,
+    pub requires: ResourceIds,
     /// What happens when it leaves the manifest.
     pub on_remove: OnRemove,
     /// Where the manifest asks for it.

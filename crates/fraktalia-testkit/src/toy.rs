@@ -2,7 +2,7 @@
 //! some of which are too heavy to be labelled anew where they stand. It tests planner and engine
 //! without any outside system, and shows how a provider is built.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -147,7 +147,7 @@ pub fn wish(shelf: &str, name: &str, label: &str, on: &[ResourceId]) -> Resource
             precious: false,
         },
         subject: name.into(),
-        requires: on.iter().cloned().collect::<BTreeSet<_>>(),
+        requires: on.iter().cloned().collect(),
         on_remove: OnRemove::Delete,
         at: Span::default(),
     }

@@ -95,7 +95,7 @@ fn recorded(wish: &Resource<BoxSpec>, known: &Outputs) -> Record {
     let mut spec = wish.spec.clone();
     fraktalia_plan::Spec::settle(&mut spec, known);
     Record {
-        spec: serde_json::to_value(&spec).expect("a spec is JSON"),
+        spec: fraktalia_plan::SpecText::of(&spec),
         requires: wish.requires.clone(),
         on_remove: wish.on_remove,
         subject: wish.subject.clone(),

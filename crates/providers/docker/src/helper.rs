@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use fraktalia_model::manifest::{HelperKind, OnRemove};
 use fraktalia_model::{Manifest, Note, Notes, id};
-use fraktalia_plan::{Delta, FieldChange, Resource, diff};
+use fraktalia_plan::{Delta, FieldChange, Resource, ResourceIds, diff};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -246,7 +246,7 @@ pub fn lower(
         id,
         spec: Spec::Helper(spec),
         subject: "shared".into(),
-        requires: BTreeSet::new(),
+        requires: ResourceIds::new(),
         on_remove: OnRemove::Delete,
         at,
     }))

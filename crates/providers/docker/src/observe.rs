@@ -44,10 +44,7 @@ pub async fn observe(
 
 /// What is wanted, and of what left the manifest what was last asked for.
 fn specs(ask: &Ask<'_, Spec>) -> BTreeMap<ResourceId, Spec> {
-    let recorded = ask
-        .owned
-        .iter()
-        .filter_map(|(id, record)| Some((id.clone(), serde_json::from_value(record.spec.clone()).ok()?)));
+    let recorded = ask.owned.iter().filter_map(|(id, record)| Some((id.clone(), record.spec.read()?)));
     let wanted = ask.wanted.iter().map(|resource| (resource.id.clone(), resource.spec.clone()));
     recorded.chain(wanted).collect()
 }

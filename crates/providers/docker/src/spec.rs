@@ -1,13 +1,13 @@
 //! What is asked of a Docker engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fraktalia_model::manifest::{
     Fractal, Host, Image, Network, OnRemove, Sandbox, SandboxMode, WorkspaceAccess,
 };
 use fraktalia_model::{ImageId, Manifest, Note, Notes, Outputs, ResourceId, Value, id};
-use fraktalia_plan::Resource;
+use fraktalia_plan::{Resource, ResourceIds};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Endpoint;
@@ -137,7 +137,7 @@ fn network_of(name: &str, network: &Network) -> Resource<Spec> {
         spec: Spec::Network(spec),
         subject: network.fractal.as_deref().unwrap_or(name).into(),
         // Closed before its first container can be there.
-        requires: BTreeSet::from([id::isolation(&network.host, name)]),
+        requires: ResourceIds::from([id::isolation(&network.host, name)]),
         on_remove: OnRemove::Delete,
         at: network.at.clone(),
     }
@@ -155,7 +155,7 @@ fn image_of(key: &str, image: &Image, host: &str) -> Resource<Spec> {
         id: id::image(host, key),
         spec: Spec::Image(ImageSpec { tag: tagged(&image.tag), build }),
         subject: key.into(),
-        requires: BTreeSet::new(),
+        requires: ResourceIds::new(),
         on_remove,
         at: image.at.clone(),
     }

@@ -1,10 +1,8 @@
 //! From the manifest to what is asked of the homeserver.
 
-use std::collections::BTreeSet;
-
 use fraktalia_model::manifest::{self, JoinRule, Manifest, MembersPolicy, OnRemove, Peer};
-use fraktalia_model::{Note, Notes, ResourceId, Span, Value, id};
-use fraktalia_plan::Resource;
+use fraktalia_model::{Note, Notes, Span, Value, id};
+use fraktalia_plan::{Resource, ResourceIds};
 
 use crate::marker::localpart;
 use crate::spec::{ChildSpec, MatrixSpec, MemberSpec, NameSpec, Picture, RoomSpec, TokenSpec, UserSpec};
@@ -38,7 +36,7 @@ fn limits(at: &Span) -> Wanted {
         id: id::rate_limit(),
         spec: MatrixSpec::Override,
         subject: "matrix".into(),
-        requires: BTreeSet::new(),
+        requires: ResourceIds::new(),
         on_remove: OnRemove::Keep,
         at: at.clone(),
     }
@@ -54,7 +52,7 @@ fn account(name: &str, user: &manifest::User) -> Wanted {
             password: user.password.clone(),
         }),
         subject: user.owned_by.clone().unwrap_or_else(|| name.to_owned()),
-        requires: BTreeSet::new(),
+        requires: ResourceIds::new(),
         on_remove: user.on_remove,
         at: user.at.clone(),
     }
@@ -134,7 +132,7 @@ fn member(
     member: &manifest::Member,
 ) -> Wanted {
     let local = matrix.localpart(&member.user);
-    let mut requires: BTreeSet<ResourceId> = [id::room(&room.key)].into();
+    let mut requires: ResourceIds = [id::room(&room.key)].into();
     requires.extend(local.filter(|name| manifest.users.contains_key(*name)).map(id::user));
     Resource {
         id: id::member(&room.key, &member.user.0),
@@ -172,7 +170,7 @@ fn name(
     matrix.localpart(&member.user)?;
     let display_name = member.display_name.clone()?;
     let bindings = manifest.bindings.iter().filter(|binding| binding.peer == Peer::Room(room.key.clone()));
-    let mut requires: BTreeSet<ResourceId> =
+    let mut requires: ResourceIds =
         bindings.map(|binding| id::binding(&binding.agent, &binding.peer.to_string())).collect();
     requires.insert(id::member(&room.key, &member.user.0));
     Some(Resource {

@@ -49,7 +49,7 @@ fn interests<'a>(ask: &Ask<'a, MatrixSpec>) -> Interests<'a> {
     for (id, record) in ask.owned.iter() {
         let interest = all.entry(id.clone()).or_insert(Interest { want: None, last: None, owned: true });
         interest.owned = true;
-        interest.last = serde_json::from_value(record.spec.clone()).ok();
+        interest.last = record.spec.read();
     }
     all
 }

@@ -1,6 +1,6 @@
 //! What is seen on a homeserver.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fraktalia_model::{RoomId, UserId};
 use serde::{Deserialize, Serialize};
@@ -218,28 +218,44 @@ pub struct Stated {
 pub struct RoomView {
     /// Its id.
     pub room: RoomId,
-    /// By type and state key.
-    events: BTreeMap<String, BTreeMap<String, Stated>>,
+    /// In order of type and state key, each pair once. There are many rooms with a dozen events each: maps would take three
+    /// times the memory.
+    events: Vec<Watched>,
+}
+
+/// One event of a view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Watched {
+    kind: String,
+    key: String,
+    event: Stated,
+}
+
+impl Watched {
+    fn new(event: StateEvent) -> Self {
+        let StateEvent { kind, state_key, sender, mut content } = event;
+        // Members are many, and of most of what they say of themselves nothing is asked.
+        if let Some(fields) = content.as_object_mut().filter(|_| kind == "m.room.member") {
+            fields.retain(|field, _| matches!(field.as_str(), "membership" | "displayname"));
+        }
+        Self { kind, key: state_key, event: Stated { sender, content } }
+    }
 }
 
 impl RoomView {
     /// The room with these state events.
     pub fn new(room: RoomId, events: Vec<StateEvent>) -> Self {
-        let mut view = Self { room, events: BTreeMap::new() };
-        for event in events.into_iter().filter(|event| WATCHED.contains(&event.kind.as_str())) {
-            let StateEvent { kind, state_key, sender, mut content } = event;
-            // Members are many, and of most of what they say of themselves nothing is asked.
-            if let Some(fields) = content.as_object_mut().filter(|_| kind == "m.room.member") {
-                fields.retain(|field, _| matches!(field.as_str(), "membership" | "displayname"));
-            }
-            view.events.entry(kind).or_default().insert(state_key, Stated { sender, content });
-        }
-        view
+        let watched = events.into_iter().filter(|event| WATCHED.contains(&event.kind.as_str()));
+        let mut events: Vec<Watched> = watched.map(Watched::new).collect();
+        events.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
+        events.shrink_to_fit();
+        Self { room, events }
     }
 
     /// An event of the state. One without content counts as there: the caller knows what that means.
     pub fn get(&self, kind: &str, state_key: &str) -> Option<&Stated> {
-        self.events.get(kind)?.get(state_key)
+        let at = self.events.binary_search_by(|one| (&*one.kind, &*one.key).cmp(&(kind, state_key))).ok()?;
+        Some(&self.events[at].event)
     }
 
     /// A text inside an event; an empty one is as good as none.
@@ -250,7 +266,11 @@ impl RoomView {
 
     /// All events of a type, each with its state key.
     pub fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, &Stated)> {
-        self.events.get(kind).into_iter().flatten().map(|(key, event)| (key.as_str(), event))
+        let first = self.events.partition_point(|one| &*one.kind < kind);
+        self.events[first..]
+            .iter()
+            .take_while(move |one| one.kind == kind)
+            .map(|one| (one.key.as_str(), &one.event))
     }
 
     /// How a user stands to the room.

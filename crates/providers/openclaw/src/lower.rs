@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fraktalia_model::manifest::{self, Account, Binding, Fractal, Manifest, OnRemove, Peer};
 use fraktalia_model::{ResourceId, Value, id};
-use fraktalia_plan::Resource;
+use fraktalia_plan::{Resource, ResourceIds};
 use serde_json::{Map, Value as Json};
 
 use crate::spec::{AccountSpec, BindingSpec, Field, GroupSpec, OpenClawSpec, PeerSpec};
@@ -39,7 +39,7 @@ fn resource(
         id,
         spec,
         subject: subject.into(),
-        requires: BTreeSet::new(),
+        requires: ResourceIds::new(),
         on_remove: OnRemove::Delete,
         at: at.clone(),
     }
@@ -57,7 +57,7 @@ fn agent(manifest: &Manifest, fractal: &Fractal) -> Resource<OpenClawSpec> {
             fields.push(Field::new("model.fallbacks", model.fallbacks.clone()));
         }
     }
-    let mut requires = BTreeSet::from([id::tree(&fractal.key)]);
+    let mut requires = ResourceIds::from([id::tree(&fractal.key)]);
     if let Some((key, sandbox)) =
         fractal.sandbox.as_ref().and_then(|key| Some((key, manifest.sandboxes.get(key)?)))
     {
@@ -131,7 +131,7 @@ fn account(manifest: &Manifest, fractal: &Fractal) -> Option<Resource<OpenClawSp
         homeserver: matrix.homeserver.clone(),
     };
     Some(Resource {
-        requires: BTreeSet::from([id::token(&fractal.key)]),
+        requires: ResourceIds::from([id::token(&fractal.key)]),
         on_remove: fractal.on_remove,
         ..resource(id::account(&fractal.key), &fractal.key, OpenClawSpec::Account(spec), &fractal.at)
     })
@@ -142,7 +142,7 @@ fn shown_room(manifest: &Manifest, key: &str) -> String {
 }
 
 fn bound(manifest: &Manifest, binding: &Binding) -> Resource<OpenClawSpec> {
-    let mut requires = BTreeSet::new();
+    let mut requires = ResourceIds::new();
     let (peer, shown) = match &binding.peer {
         Peer::Room(key) => {
             requires.insert(id::room(key));
@@ -193,7 +193,7 @@ fn groups(manifest: &Manifest) -> impl Iterator<Item = Resource<OpenClawSpec>> {
         let spec =
             GroupSpec { room: Value::after(id::room(key)), shown: shown_room(manifest, key), auto_reply };
         Some(Resource {
-            requires: BTreeSet::from([id::room(key)]),
+            requires: ResourceIds::from([id::room(key)]),
             on_remove: on_remove(manifest, fractal),
             ..resource(
                 id::group(key),

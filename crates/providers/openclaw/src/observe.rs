@@ -89,7 +89,7 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(config: &'a Config<'a>, ask: &'a Ask<'a, OpenClawSpec>) -> Self {
         let settled = |record: &Record| {
-            let mut spec: OpenClawSpec = serde_json::from_value(record.spec.clone()).ok()?;
+            let mut spec: OpenClawSpec = record.spec.read()?;
             spec.settle(ask.known);
             Some(spec)
         };

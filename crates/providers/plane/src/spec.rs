@@ -1,11 +1,10 @@
 //! What is asked of a plane.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use fraktalia_model::manifest::{self, HelperKind, Host, Network, OnRemove, SandboxMode};
 use fraktalia_model::{Manifest, Note, Notes, id};
-use fraktalia_plan::Resource;
+use fraktalia_plan::{Resource, ResourceIds};
 use fraktalia_plane::config::{Forward, Listen, NetworkRules, Opening, Protocol};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +53,7 @@ pub fn lower(manifest: &Manifest, host: &str) -> Result<Vec<Resource<Spec>>, Not
             notes.extend(unreachable_service(host, declared));
         }
         // Before it is asked anything it has to be there.
-        _ => all.iter_mut().for_each(|one| one.requires = BTreeSet::from([id::helper(host)])),
+        _ => all.iter_mut().for_each(|one| one.requires = ResourceIds::from([id::helper(host)])),
     }
     if notes.is_empty() { Ok(all) } else { Err(notes) }
 }
@@ -73,7 +72,7 @@ fn isolation(name: &str, network: &Network, rules: NetworkRules) -> Resource<Spe
         id: id::isolation(&network.host, name),
         spec: Spec::Isolation { network: name.into(), rules },
         subject: network.fractal.as_deref().unwrap_or(name).into(),
-        requires: BTreeSet::new(),
+        requires: ResourceIds::new(),
         on_remove: OnRemove::Delete,
         at: network.at.clone(),
     }
@@ -134,7 +133,7 @@ fn port(forward: &manifest::Forward, host: &str) -> Resource<Spec> {
         id: id::forward(host, listen),
         spec: Spec::Forward { listen, to },
         subject: forward.fractal.clone(),
-        requires: BTreeSet::new(),
+        requires: ResourceIds::new(),
         on_remove: OnRemove::Delete,
         at: forward.at.clone(),
     }

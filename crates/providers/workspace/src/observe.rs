@@ -7,7 +7,6 @@ use fraktalia_engine::StatePaths;
 use fraktalia_model::manifest::{KeepFile, OnRemove};
 use fraktalia_model::{Note, ResourceId};
 use fraktalia_plan::{Observed, Owner, Record, Seen};
-use serde::Deserialize as _;
 
 use crate::diff;
 use crate::error::HostError;
@@ -26,7 +25,7 @@ pub struct Recorded {
 impl Recorded {
     /// What a record says.
     pub fn of(record: &Record) -> Self {
-        Self { spec: Spec::deserialize(&record.spec).ok(), on_remove: record.on_remove }
+        Self { spec: record.spec.read(), on_remove: record.on_remove }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Rooms, made by a system that is as small as can be: it stands for Matrix, and yields room ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use fraktalia_engine::{Ask, Landed, ObserveError, Observed, Provider, StepCx, StepError};
 use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, RoomId, Span, SystemId, id};
-use fraktalia_plan::{Delta, Described, Impact, Owner, Resource, Seen, Spec, StepDraft, System, Verb, Work};
+use fraktalia_plan::{
+    Delta, Described, Impact, Owner, Resource, ResourceIds, Seen, Spec, StepDraft, System, Verb, Work,
+};
 use serde::{Deserialize, Serialize};
 
 /// Rooms that exist: their ids by key.
@@ -69,7 +71,7 @@ impl System for Rooms {
             id: id::room(&room.key),
             spec: RoomSpec { key: room.key.clone() },
             subject: room.key.clone(),
-            requires: BTreeSet::new(),
+            requires: ResourceIds::new(),
             on_remove: room.on_remove,
             at: Span::default(),
         };
