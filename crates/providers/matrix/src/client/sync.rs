@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fraktalia_model::RoomId;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
@@ -228,9 +227,9 @@ struct Synced {
 #[serde(default)]
 struct SyncedRooms {
     join: BTreeMap<RoomId, Joined>,
-    leave: BTreeMap<RoomId, IgnoredAny>,
-    invite: BTreeMap<RoomId, IgnoredAny>,
-    knock: BTreeMap<RoomId, IgnoredAny>,
+    leave: Map<String, Json>,
+    invite: Map<String, Json>,
+    knock: Map<String, Json>,
 }
 
 #[derive(Deserialize)]
