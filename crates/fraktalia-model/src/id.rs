@@ -8,35 +8,37 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::shared::SharedText;
+
 /// A system that holds resources: `matrix`, `openclaw`, `workspace`, or one instance of several: `docker@mox`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SystemId(String);
+pub struct SystemId(SharedText);
 
 impl SystemId {
     /// The Matrix homeserver.
     pub fn matrix() -> Self {
-        Self("matrix".into())
+        Self(SharedText::word("matrix"))
     }
     /// The OpenClaw configuration file and its gateway.
     pub fn openclaw() -> Self {
-        Self("openclaw".into())
+        Self(SharedText::word("openclaw"))
     }
     /// The workspaces on disk.
     pub fn workspace() -> Self {
-        Self("workspace".into())
+        Self(SharedText::word("workspace"))
     }
     /// The Docker engine of one host of the manifest; `local` is always there.
     pub fn docker(host: &str) -> Self {
-        Self(format!("docker@{host}"))
+        Self(SharedText::word(&format!("docker@{host}")))
     }
     /// What runs beside the Docker engine of a host: closed networks and forwarded ports.
     pub fn plane(host: &str) -> Self {
-        Self(format!("plane@{host}"))
+        Self(SharedText::word(&format!("plane@{host}")))
     }
     /// Any other system, for instance a test's.
     pub fn named(name: &str) -> Self {
-        Self(name.into())
+        Self(SharedText::word(name))
     }
     /// `matrix`, `docker@mox`.
     pub fn as_str(&self) -> &str {
@@ -55,9 +57,9 @@ impl fmt::Display for SystemId {
 }
 
 /// What a resource is within its system: `room`, `agent`, `network`.
-pub type Kind = String;
+pub type Kind = SharedText;
 /// What a resource is called within its kind. May contain `/`: a member is `room/user`.
-pub type Name = String;
+pub type Name = SharedText;
 
 /// The name of one resource, unique in a realm. Prints as `system/kind/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +75,7 @@ pub struct ResourceId {
 impl ResourceId {
     /// The resource `kind/name` of `system`.
     pub fn new(system: SystemId, kind: &str, name: impl Into<Name>) -> Self {
-        Self { system, kind: kind.into(), name: name.into() }
+        Self { system, kind: SharedText::word(kind), name: name.into() }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod note;
 pub mod output;
 pub mod secret;
+pub mod shared;
 pub mod value;
 
 pub use files::{FileError, Files, Listed, MemoryFiles};

@@ -169,7 +169,7 @@ impl System for Shelf {
         Described { title: spec.label.clone(), summary: String::new() }
     }
     fn describe_seen(&self, id: &ResourceId, have: &BoxState) -> Described {
-        Described { title: have.label.clone(), summary: id.name.clone() }
+        Described { title: have.label.clone(), summary: id.name.to_string() }
     }
     fn diff(&self, want: &Resource<BoxSpec>, have: &Seen<BoxState>, last: Option<&BoxSpec>) -> Delta {
         let label = diff::compare(
@@ -199,14 +199,14 @@ impl System for Shelf {
             .filter_map(|item| {
                 let (op, impact) = match (item.verb, item.want, item.have) {
                     (Verb::Create | Verb::Update | Verb::Replace, Some(want), _) => {
-                        let (name, spec) = (want.id.name.clone(), want.spec.clone());
+                        let (name, spec) = (want.id.name.to_string(), want.spec.clone());
                         (BoxOp::Put { name, spec, anew: item.verb == Verb::Replace }, Impact::Quiet)
                     }
                     (Verb::Delete, _, Some(have)) if have.state.precious => {
                         let impact = Impact::Irreversible("it is precious".into());
-                        (BoxOp::Take { name: item.id.name.clone() }, impact)
+                        (BoxOp::Take { name: item.id.name.to_string() }, impact)
                     }
-                    (Verb::Delete, ..) => (BoxOp::Take { name: item.id.name.clone() }, Impact::Quiet),
+                    (Verb::Delete, ..) => (BoxOp::Take { name: item.id.name.to_string() }, Impact::Quiet),
                     _ => return None,
                 };
                 let title = format!("{:?} {}", item.verb, item.id.name);

@@ -112,7 +112,7 @@ impl Doing<'_> {
                 && marker.step == self.cx.step
         };
         if !stamp(&view, me).is_some_and(|marker| ours(&marker)) {
-            let creator = view.creator().map_or_else(|| "somebody".into(), ToString::to_string);
+            let creator = view.creator().map_or_else(|| "somebody".into(), |user| user.to_string());
             return Ok(Made::Strange(room, format!("a room that {creator} made, not this step")));
         }
         // Name and topic are the last events of a creation.

@@ -70,7 +70,7 @@ pub enum Tag {
 
 /// Whose the room is, for `realm` and our own user `me`.
 pub fn tag(room: &RoomView, me: &UserId, realm: &str) -> Tag {
-    let by_us = |event: &&Stated| event.sender == *me;
+    let by_us = |event: &Stated| event.sender == *me;
     if let Some(event) = room.get(MARKER, "").filter(by_us) {
         return match Marker::read(&event.content) {
             Some(marker) if marker.realm != realm => Tag::Other { realm: marker.realm },

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use fraktalia_model::shared::SharedText;
 use fraktalia_model::{RoomId, UserId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 
 use crate::client::rooms::StateEvent;
@@ -205,7 +206,7 @@ pub(crate) const WATCHED: [&str; 13] = [
 ];
 
 /// What the state of a room says under one type and state key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stated {
     /// Who said so. The homeserver vouches for this, and for nothing in `content`.
     pub sender: UserId,
@@ -226,9 +227,16 @@ pub struct RoomView {
 /// One event of a view.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Watched {
-    kind: String,
+    #[serde(deserialize_with = "word")]
+    kind: SharedText,
     key: String,
-    event: Stated,
+    sender: UserId,
+    /// What it says, as JSON: as a text, for the same reason.
+    content: Box<str>,
+}
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SharedText, D::Error> {
+    String::deserialize(deserializer).map(|text| SharedText::word(&text))
 }
 
 impl Watched {
@@ -238,7 +246,13 @@ impl Watched {
         if let Some(fields) = content.as_object_mut().filter(|_| kind == "m.room.member") {
             fields.retain(|field, _| matches!(field.as_str(), "membership" | "displayname"));
         }
-        Self { kind, key: state_key, event: Stated { sender, content } }
+        let content = content.to_string().into();
+        Self { kind: SharedText::word(&kind), key: state_key, sender, content }
+    }
+
+    fn stated(&self) -> Stated {
+        let content = serde_json::from_str(&self.content).unwrap_or_default();
+        Stated { sender: self.sender.clone(), content }
     }
 }
 
@@ -253,24 +267,25 @@ impl RoomView {
     }
 
     /// An event of the state. One without content counts as there: the caller knows what that means.
-    pub fn get(&self, kind: &str, state_key: &str) -> Option<&Stated> {
+    pub fn get(&self, kind: &str, state_key: &str) -> Option<Stated> {
         let at = self.events.binary_search_by(|one| (&*one.kind, &*one.key).cmp(&(kind, state_key))).ok()?;
-        Some(&self.events[at].event)
+        Some(self.events[at].stated())
     }
 
     /// A text inside an event; an empty one is as good as none.
     pub fn text(&self, kind: &str, field: &str) -> Option<String> {
-        let text = self.get(kind, "")?.content.get(field)?.as_str()?;
+        let event = self.get(kind, "")?;
+        let text = event.content.get(field)?.as_str()?;
         (!text.is_empty()).then(|| text.to_owned())
     }
 
     /// All events of a type, each with its state key.
-    pub fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, &Stated)> {
+    pub fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, Stated)> {
         let first = self.events.partition_point(|one| &*one.kind < kind);
         self.events[first..]
             .iter()
             .take_while(move |one| one.kind == kind)
-            .map(|one| (one.key.as_str(), &one.event))
+            .map(|one| (one.key.as_str(), one.stated()))
     }
 
     /// How a user stands to the room.
@@ -279,7 +294,7 @@ impl RoomView {
         Some(MemberState {
             room: self.room.clone(),
             user: user.clone(),
-            membership: Membership::of(&user.0, event)?,
+            membership: Membership::of(&user.0, &event)?,
         })
     }
 
@@ -289,7 +304,7 @@ impl RoomView {
         Some(NameState {
             room: self.room.clone(),
             user: user.clone(),
-            joined: Membership::of(&user.0, event)? == Membership::Joined,
+            joined: Membership::of(&user.0, &event)? == Membership::Joined,
             display_name: event.content.get("displayname").and_then(Json::as_str).map(ToOwned::to_owned),
         })
     }
@@ -304,8 +319,8 @@ impl RoomView {
     }
 
     /// Who made it.
-    pub fn creator(&self) -> Option<&UserId> {
-        self.get("m.room.create", "").map(|event| &event.sender)
+    pub fn creator(&self) -> Option<UserId> {
+        self.get("m.room.create", "").map(|event| event.sender)
     }
 
     fn creators(&self) -> BTreeSet<UserId> {
@@ -347,7 +362,8 @@ impl RoomView {
     }
 
     fn fields(&self, marked: bool) -> RoomState {
-        let allow = self.get("m.room.join_rules", "").and_then(|event| event.content.get("allow"));
+        let rules = self.get("m.room.join_rules", "");
+        let allow = rules.as_ref().and_then(|event| event.content.get("allow"));
         RoomState {
             room: self.room.clone(),
             creators: self.creators(),
@@ -368,7 +384,7 @@ impl RoomView {
             encrypted: self.text("m.room.encryption", "algorithm").is_some(),
             power_levels: self
                 .get("m.room.power_levels", "")
-                .map_or_else(|| serde_json::json!({}), |event| event.content.clone()),
+                .map_or_else(|| serde_json::json!({}), |event| event.content),
             picture: self.text("m.room.avatar", PICTURE_SHA),
             picture_url: self.text("m.room.avatar", "url"),
             marked,

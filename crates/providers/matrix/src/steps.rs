@@ -278,7 +278,7 @@ fn remove(
             format!("deactivate {}", user.user),
         )],
         MatrixState::Token(token) => {
-            let fractal = step.id.name.clone();
+            let fractal = step.id.name.to_string();
             let user = token.user.clone();
             let what = format!("{user} is logged out");
             let op = MatrixOp::DropToken { fractal, user };

@@ -116,7 +116,7 @@ impl System for Matrix {
             MatrixState::Room(room) => {
                 (room.alias.clone().unwrap_or_else(|| room.room.to_string()), steps::summary(room))
             }
-            MatrixState::Child(_) => (id.name.clone(), "in its space".into()),
+            MatrixState::Child(_) => (id.name.to_string(), "in its space".into()),
             MatrixState::Member(member) => (member.user.to_string(), member.membership.text().into()),
             MatrixState::Name(name) => {
                 (name.user.to_string(), format!("as {}", name.display_name.as_deref().unwrap_or_default()))

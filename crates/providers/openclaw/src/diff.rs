@@ -188,7 +188,7 @@ pub(crate) fn describe(spec: &OpenClawSpec) -> Described {
 pub(crate) fn describe_seen(id: &ResourceId, state: &OpenClawState) -> Described {
     match state {
         OpenClawState::Agent { fields } => {
-            Described { title: id.name.clone(), summary: agent_summary(fields) }
+            Described { title: id.name.to_string(), summary: agent_summary(fields) }
         }
         OpenClawState::Binding { binding, .. } => {
             Described { title: routed(binding), summary: String::new() }

@@ -259,7 +259,7 @@ impl<'a> Look<'a> {
             let text = |key: &str| account[key].as_str().map(ToOwned::to_owned);
             let token = self.ask.paths.account_token(&id.name);
             return Some(OpenClawState::Account {
-                name: id.name.clone(),
+                name: id.name.to_string(),
                 user_id: text("userId"),
                 homeserver: text("homeserver"),
                 our_token: Account::token_is_ours(self.config, &id.name, &token),

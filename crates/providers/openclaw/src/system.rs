@@ -145,7 +145,7 @@ fn put(spec: &OpenClawSpec) -> Edit {
 
 fn drop_seen(id: &ResourceId, state: &OpenClawState) -> Edit {
     match state {
-        OpenClawState::Agent { .. } => Edit::DropAgent { id: id.name.clone() },
+        OpenClawState::Agent { .. } => Edit::DropAgent { id: id.name.to_string() },
         OpenClawState::Binding { binding, .. } => Edit::DropBinding(binding.clone()),
         OpenClawState::Group { room, .. } => Edit::DropGroup { room: RoomId(room.clone()) },
         OpenClawState::Account { name, .. } => Edit::DropAccount { name: name.clone() },

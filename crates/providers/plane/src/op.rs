@@ -118,7 +118,7 @@ fn put(spec: &Spec) -> Edit {
 
 fn drop(id: &ResourceId, have: &State) -> Edit {
     match have {
-        State::Isolation { .. } => Edit::Isolation { network: id.name.clone(), rules: None },
+        State::Isolation { .. } => Edit::Isolation { network: id.name.to_string(), rules: None },
         State::Forward { listen, .. } => Edit::Forward { listen: *listen, to: None },
     }
 }

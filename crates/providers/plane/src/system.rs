@@ -57,7 +57,7 @@ impl System for Plane {
     fn describe_seen(&self, id: &ResourceId, have: &State) -> Described {
         match have {
             State::Isolation { rules, .. } => {
-                Described { title: id.name.clone(), summary: diff::reach(rules) }
+                Described { title: id.name.to_string(), summary: diff::reach(rules) }
             }
             State::Forward { listen, to, .. } => {
                 Described { title: format!("{listen} -> {}:{}", to.agent, to.port), summary: String::new() }

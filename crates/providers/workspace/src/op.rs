@@ -140,7 +140,7 @@ pub fn steps(work: &[Work<'_, Workspaces>]) -> Vec<StepDraft<Op>> {
 fn purge(id: &ResourceId, path: &Path) -> StepDraft<Op> {
     StepDraft {
         realises: vec![id.clone()],
-        op: Op::Purge { fractal: id.name.clone(), path: path.into() },
+        op: Op::Purge { fractal: id.name.to_string(), path: path.into() },
         impact: Impact::Irreversible(format!(
             "deletes {} and all that the agent wrote there",
             path.display()

@@ -258,7 +258,7 @@ impl Reader<'_> {
 
     /// Whether a room that nothing else points to may be ours: there is a marker, and our own user sent it.
     fn is_marked(&self, view: &RoomView) -> bool {
-        view.get(MARKER, "").is_some_and(|event| self.is_marker(event))
+        view.get(MARKER, "").is_some_and(|event| self.is_marker(&event))
     }
 
     fn is_marker(&self, event: &Stated) -> bool {

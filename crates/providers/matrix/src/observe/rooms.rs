@@ -120,7 +120,7 @@ fn owner_of_stranger(read: &Rooms, room: &RoomId) -> Owner {
         Some(Tag::Ours { resource, .. }) => Owner::Foreign(resource.to_string()),
         Some(Tag::None) | None => {
             let creator = read.views.get(room).and_then(RoomView::creator);
-            Owner::Foreign(creator.map_or_else(|| "somebody".into(), ToString::to_string))
+            Owner::Foreign(creator.map_or_else(|| "somebody".into(), |user| user.to_string()))
         }
     }
 }

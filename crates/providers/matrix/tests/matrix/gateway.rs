@@ -92,7 +92,7 @@ impl System for Gateway {
     }
 
     fn describe_seen(&self, id: &ResourceId, _have: &bool) -> Described {
-        Described { title: id.name.clone(), summary: String::new() }
+        Described { title: id.name.to_string(), summary: String::new() }
     }
 
     fn diff(&self, _want: &Resource<Route>, _have: &Seen<bool>, _last: Option<&Route>) -> Delta {
@@ -100,8 +100,9 @@ impl System for Gateway {
     }
 
     fn steps(&self, work: &[Work<'_, Self>]) -> Vec<StepDraft<Write>> {
-        let of =
-            |verb: Verb| work.iter().filter(move |item| item.verb == verb).map(|item| item.id.name.clone());
+        let of = |verb: Verb| {
+            work.iter().filter(move |item| item.verb == verb).map(|item| item.id.name.to_string())
+        };
         let rooms = work.iter().filter_map(|item| Some(item.want?.spec.0.clone())).collect();
         let op = Write { add: of(Verb::Create).collect(), drop: of(Verb::Delete).collect(), rooms };
         let realises = work.iter().map(|item| item.id.clone()).collect();

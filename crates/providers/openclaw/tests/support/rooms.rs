@@ -89,7 +89,7 @@ impl System for Rooms {
     fn steps(&self, work: &[Work<'_, Self>]) -> Vec<StepDraft<RoomOp>> {
         let draft = |item: &Work<'_, Self>| StepDraft {
             realises: vec![item.id.clone()],
-            op: RoomOp { key: item.id.name.clone(), there: item.verb == Verb::Create },
+            op: RoomOp { key: item.id.name.to_string(), there: item.verb == Verb::Create },
             impact: Impact::Quiet,
             title: format!("{:?} {}", item.verb, item.id),
         };
