@@ -21,10 +21,10 @@ fn stay_below(ceiling: u64, there: There) {
 
 #[test]
 fn a_plan_with_nothing_to_do_allocates_little_and_in_proportion() {
-    stay_below(48, There::All);
+    stay_below(27, There::All);
 }
 
 #[test]
 fn a_plan_that_makes_everything_allocates_in_proportion() {
-    stay_below(130, There::Nothing);
+    stay_below(76, There::Nothing);
 }

@@ -23,7 +23,7 @@ use crate::stage::{Stage, member};
 const ROOMS: usize = 14;
 
 /// How many happenings, unless `FRAKTALIA_EQUALITY_STEPS` says otherwise.
-const STEPS: usize = 300;
+const STEPS: usize = 200;
 
 const SEED: u64 = 0x5eed;
 
