@@ -267,15 +267,24 @@ impl Drop for Everything {
     }
 }
 
-/// Removes what a story leaves at the engine.
+/// Removes what a story leaves at the engine, its helper first: that would put its rules back.
 fn clean(realm: &str) {
+    let run = |program: &str, args: &[&str]| {
+        let output = std::process::Command::new(program).args(args).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    };
     let [open, closed, image] = ["open", "closed", "image:latest"].map(|part| format!("{realm}-{part}"));
-    for args in [&["network", "rm", &open, &closed][..], &["image", "rm", "--force", &image]] {
-        let _ = std::process::Command::new("docker").args(args).output();
+    let helper = format!("fraktalia-helper-{realm}");
+    run("docker", &["rm", "--force", &helper]);
+    run("docker", &["volume", "rm", &helper]);
+    run("docker", &["network", "rm", &open, &closed]);
+    run("docker", &["image", "rm", "--force", &image]);
+    run("docker", &["image", "prune", "--force", "--filter", &format!("label=io.fraktalia.realm={realm}")]);
+    let table = format!("fraktalia_{}_", realm.replace('-', "_"));
+    let tables = run("nft", &["list", "tables"]);
+    for name in tables.split_whitespace().filter(|word| word.starts_with(&table)) {
+        run("nft", &["delete", "table", "inet", name]);
     }
-    let label = format!("label=io.fraktalia.realm={realm}");
-    let _ =
-        std::process::Command::new("docker").args(["image", "prune", "--force", "--filter", &label]).output();
 }
 
 /// Identity, content and times of a file: what any write would change.
