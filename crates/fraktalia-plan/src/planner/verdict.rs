@@ -178,7 +178,7 @@ fn in_the_way(want: &dyn AnyResource, delta: &Delta) -> Note {
     .about(want.id())
     .at(want.at())
     .hint(format!(
-        "make the manifest say what is there, choose another name, or `fraktalia adopt {}`",
+        "make the manifest say what is there, or choose another name; taking {} over as it is (`fraktalia adopt`) is not in this version yet",
         want.id()
     ))
 }
