@@ -1,0 +1,224 @@
+//! What each command takes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use clap_complete::Shell;
+use fraktalia_model::ResourceId;
+
+use super::{Format, GraphFormat, OnFailure, PlanFormat, RunFormat};
+
+/// `forward`
+#[derive(Debug, Args)]
+pub struct ForwardArgs {
+    /// The realm that it works for. Default: the manifest's.
+    #[arg(long)]
+    pub realm: Option<String>,
+    /// Where it keeps what it was told. Default: `/var/lib/fraktalia/REALM`.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// The socket on which it is told. Default: `/run/fraktalia/REALM.sock`.
+    #[arg(long, value_name = "SOCKET", value_hint = ValueHint::FilePath)]
+    pub control: Option<PathBuf>,
+    /// The socket of the Docker engine that it follows.
+    #[arg(long, value_name = "SOCKET", default_value = "/var/run/docker.sock", value_hint = ValueHint::FilePath)]
+    pub docker: PathBuf,
+    /// Where Prometheus may read its metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
+    /// Put the question that comes on stdin to the helper that runs, and print its answer.
+    #[arg(long, hide = true)]
+    pub ask: bool,
+}
+
+/// `modes`
+#[derive(Debug, Args)]
+pub struct ModesArgs {
+    /// The fractals whose workspaces are meant. Default: all.
+    #[arg(value_name = "FRACTAL")]
+    pub fractals: Vec<String>,
+    /// Stay, and look again whenever something changes, and once a minute.
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Work as root, for the owner that the manifest gives each workspace.
+    #[arg(long)]
+    pub as_root: bool,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Shape of the findings.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// What a plan is about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanningArgs {
+    /// Only this resource, fractal, room or network, with what it needs. May be given several times.
+    #[arg(long, value_name = "ID")]
+    pub target: Vec<String>,
+    /// Let the plan remove more than `policy.max_removals` allows.
+    #[arg(long)]
+    pub allow_removals: bool,
+    /// Read every system afresh; believe no cache.
+    #[arg(long)]
+    pub refresh: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// What it is about.
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+    /// Keep the plan in a file for `apply FILE`. Readable by you alone.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// End with 3 when something would change.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Shape of the plan.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+/// How a run is carried out.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RunArgs {
+    /// When a step fails: take everything back, or leave the run open for `resume`.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub on_failure: OnFailure,
+    /// Shape of what is said while it runs: `jsonl` writes one event a line to stdout.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: RunFormat,
+}
+
+/// `apply`
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A plan that was kept with `plan --out`.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["target", "allow_removals"])]
+    pub file: Option<PathBuf>,
+    /// What it is about.
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `resume`
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// How it is carried out.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `rollback`
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The run, by its name or the beginning or end of it [default: the unfinished one, or else the last].
+    pub run: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Shape of what is said while it runs.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: RunFormat,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// End with 3 when something is not in sync.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Read every system afresh; believe no cache.
+    #[arg(long)]
+    pub refresh: bool,
+    /// Shape of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// At most so many, the latest.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+    pub limit: usize,
+    /// Shape of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The run, by its name or the beginning or end of it; `last` for the last one.
+    pub run: String,
+    /// Shape of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A resource id such as `matrix/room/lab`, or the key of a fractal, room or network.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Shape of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+impl ExplainArgs {
+    /// The id, when it is one.
+    pub fn resource(&self) -> Option<ResourceId> {
+        self.id.parse().ok()
+    }
+}
+
+/// `graph`
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// What it is about.
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+    /// A plan that was kept with `plan --out`; no live system is asked then.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub plan: Option<PathBuf>,
+    /// Kind of picture.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: GraphFormat,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which shell.
+    pub shell: Shell,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write one page for each command into this directory, instead of the main page to stdout.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+}
+
+/// `reference`
+#[derive(Debug, Args)]
+pub struct ReferenceArgs {
+    /// Which page.
+    pub page: crate::docs::Page,
+}
