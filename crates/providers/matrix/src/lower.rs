@@ -1,5 +1,7 @@
 //! From the manifest to what is asked of the homeserver.
 
+use std::collections::BTreeMap;
+
 use fraktalia_model::manifest::{self, JoinRule, Manifest, MembersPolicy, OnRemove, Peer};
 use fraktalia_model::{Note, Notes, Span, Value, id};
 use fraktalia_plan::{Resource, ResourceIds};
@@ -14,6 +16,7 @@ pub(crate) fn lower(manifest: &Manifest) -> Vec<Wanted> {
     let Some(matrix) = &manifest.matrix else {
         return Vec::new();
     };
+    let bindings = bindings(manifest);
     let mut wanted = Vec::new();
     if !manifest.rooms.is_empty() {
         wanted.push(limits(&matrix.at));
@@ -26,9 +29,22 @@ pub(crate) fn lower(manifest: &Manifest) -> Vec<Wanted> {
         wanted.push(self::room(matrix, manifest, room));
         wanted.extend(child(matrix, manifest, room));
         wanted.extend(room.members.iter().map(|one| member(matrix, manifest, room, one)));
-        wanted.extend(room.members.iter().filter_map(|one| name(matrix, manifest, room, one)));
+        wanted.extend(room.members.iter().filter_map(|one| name(matrix, &bindings, room, one)));
     }
     wanted
+}
+
+/// What leads to each room.
+type Bindings<'a> = BTreeMap<&'a str, Vec<&'a manifest::Binding>>;
+
+fn bindings(manifest: &Manifest) -> Bindings<'_> {
+    let mut bindings = Bindings::new();
+    for binding in &manifest.bindings {
+        if let Peer::Room(room) = &binding.peer {
+            bindings.entry(room.as_str()).or_default().push(binding);
+        }
+    }
+    bindings
 }
 
 fn limits(at: &Span) -> Wanted {
@@ -163,13 +179,13 @@ fn member(
 /// between is lost. Once `openclaw.json` is written and the gateway is seen to use it, that is over.
 fn name(
     matrix: &manifest::Matrix,
-    manifest: &Manifest,
+    bindings: &Bindings<'_>,
     room: &manifest::Room,
     member: &manifest::Member,
 ) -> Option<Wanted> {
     matrix.localpart(&member.user)?;
     let display_name = member.display_name.clone()?;
-    let bindings = manifest.bindings.iter().filter(|binding| binding.peer == Peer::Room(room.key.clone()));
+    let bindings = bindings.get(room.key.as_str()).into_iter().flatten();
     let mut requires: ResourceIds =
         bindings.map(|binding| id::binding(&binding.agent, &binding.peer.to_string())).collect();
     requires.insert(id::member(&room.key, &member.user.0));

@@ -10,6 +10,7 @@ mod journal;
 mod manifest;
 pub mod measure;
 mod page;
+mod planner;
 mod plot;
 mod reads;
 mod record;
@@ -35,6 +36,7 @@ use crate::{install, say};
 use ansible::Ansible;
 use apply::Applies;
 use idle::Idle;
+use planner::Planner;
 use startup::Startup;
 use terraform::Terraform;
 
@@ -83,6 +85,7 @@ struct Setting {
 #[derive(Clone, Debug)]
 struct Figures {
     startup: Startup,
+    planner: Planner,
     idle: Vec<Idle>,
     applies: Applies,
     edits: Vec<edit::Round>,
@@ -129,6 +132,7 @@ pub async fn run(ask: &Ask) -> Result<(), TaskError> {
 
 async fn measure(setting: &Setting, ask: &Ask) -> Result<Figures, TaskError> {
     let startup = or_stopped(startup::run(&setting.program, &setting.folder)).await?;
+    let planner = planner::run()?;
     let mut sizes = ask.fractals.clone();
     sizes.sort_unstable();
     let mut idle = Vec::new();
@@ -141,7 +145,7 @@ async fn measure(setting: &Setting, ask: &Ask) -> Result<Figures, TaskError> {
     let applies = or_stopped(apply::run(&short, ask.apply)).await?;
     let edits = or_stopped(edit::run(setting)).await?;
     let (machine, absent) = (machine(setting).await, absent(setting, &applies));
-    Ok(Figures { startup, idle, applies, edits, machine, absent })
+    Ok(Figures { startup, planner, idle, applies, edits, machine, absent })
 }
 
 fn ansible(cache: &Cache, ask: &Ask) -> Option<PathBuf> {

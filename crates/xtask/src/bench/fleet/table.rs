@@ -23,7 +23,7 @@ pub struct Row {
 
 impl Row {
     /// `figure` must stay below `limit`; `unit` follows both.
-    fn at_most(what: impl Into<String>, limit: f64, figure: Option<f64>, unit: &str) -> Self {
+    pub fn at_most(what: impl Into<String>, limit: f64, figure: Option<f64>, unit: &str) -> Self {
         Self {
             what: what.into(),
             target: format!("< {limit}{unit}"),
@@ -33,7 +33,8 @@ impl Row {
         }
     }
 
-    fn note(self, note: &str) -> Self {
+    /// With more to be said about the figure.
+    pub fn note(self, note: &str) -> Self {
         let measured = format!("{} {note}", self.measured).trim().to_owned();
         Self { measured, ..self }
     }
@@ -68,12 +69,7 @@ pub fn short(figure: f64) -> String {
 /// All lines.
 pub fn rows(figures: &Figures) -> Vec<Row> {
     let mut rows: Vec<Row> = figures.idle.iter().flat_map(of_idle).collect();
-    rows.push(Row {
-        what: "pure planner, 100,000 resources".to_owned(),
-        target: "< 1 s, growth linear".to_owned(),
-        measured: "not from outside: see the micro-benchmarks of `fraktalia-plan`".to_owned(),
-        used: None,
-    });
+    rows.extend(figures.planner.rows());
     rows.extend(of_applies(&figures.applies));
     rows.extend(of_edits(&figures.edits));
     rows.extend(of_startup(&figures.startup));
