@@ -4,6 +4,7 @@ mod fleet;
 mod forward;
 mod isolation;
 mod process;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub enum Bench {
     },
     /// A hundred fractals, a thousand: ours, Terraform, Ansible and bare HTTP; writes docs/bench/fleet.md
     Fleet(fleet::Ask),
+    /// How soon a watch plans what was saved, and says what somebody changed by hand; writes docs/bench/watch.md
+    Watch(watch::Ask),
     /// Runs a program and writes down what it took
     #[command(hide = true)]
     MeasureOne(fleet::measure::MeasureOne),
@@ -50,6 +53,7 @@ pub async fn run(bench: Bench) -> Result<(), TaskError> {
         Bench::Forward { rounds } => forward::run(rounds.max(1)),
         Bench::Isolation { rounds } => isolation::run(rounds.max(1)),
         Bench::Fleet(ask) => fleet::run(&ask).await,
+        Bench::Watch(ask) => watch::run(&ask).await,
         Bench::MeasureOne(ask) => fleet::measure::one(&ask),
         Bench::ForwardServer { listen } => forward::server::run(listen).await,
         Bench::ForwardClient(ask) => forward::client::run(&ask),

@@ -4,10 +4,10 @@ mod ansible;
 mod apply;
 mod calls;
 mod edit;
-mod engine;
+pub mod engine;
 mod idle;
 mod journal;
-mod manifest;
+pub mod manifest;
 pub mod measure;
 mod page;
 mod planner;
@@ -15,12 +15,12 @@ mod plot;
 mod reads;
 mod record;
 mod replay;
-mod server;
+pub mod server;
 mod startup;
-mod stats;
+pub mod stats;
 mod table;
 mod terraform;
-mod world;
+pub mod world;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -199,7 +199,7 @@ async fn or_stopped<T>(work: impl Future<Output = Result<T, TaskError>>) -> Resu
 }
 
 /// `rm -rf`
-fn remove(folder: &Path) -> Result<(), TaskError> {
+pub fn remove(folder: &Path) -> Result<(), TaskError> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).context(|| format!("remove {}", folder.display()))

@@ -72,7 +72,7 @@ impl Rooms {
         };
         let looked = match caught_up {
             Some(looked) => looked,
-            None => reader.afresh().await?,
+            None => reader.afresh(ask.refresh).await?,
         };
         looked.known.save(ask.paths);
         Ok(looked.rooms(me, ask.realm))
@@ -112,17 +112,39 @@ impl Looked {
 }
 
 impl Reader<'_> {
-    /// Believes nothing.
-    async fn afresh(&self) -> Result<Looked, MatrixError> {
+    /// Rests on no earlier look, and believes no room what it says of its alias where `doubt` is asked for.
+    async fn afresh(&self, doubt: bool) -> Result<Looked, MatrixError> {
         // First the place in the stream, then the rooms: what happens in between is read twice, and not missed.
         let position = self.client.position().await?;
         let (joined, anchor) = tokio::try_join!(self.client.joined_rooms(), self.client.newest())?;
         let mut known = Snapshot::new(self.homeserver, self.me, position);
         known.anchor = anchor;
+        if !doubt && self.wanted.len() > ALIASES_PER_LOOK && joined.len() <= 2 * self.wanted.len() {
+            self.ask_rooms(&mut known, joined.clone()).await?;
+        }
         let mut looked = self.complete(known, joined.into_iter().collect(), &BTreeSet::new()).await?;
         let whole = looked.known.rooms.values().filter(|known| matches!(known, Known::Whole(_))).count();
         looked.how = format!("{} rooms read", whole + looked.elsewhere.len());
         Ok(looked)
+    }
+
+    /// Reads all rooms, and believes those that carry our marker what they say of their alias, as the looks after this one
+    /// do. An alias that two of them claim is left to the directory.
+    async fn ask_rooms(&self, known: &mut Snapshot, joined: Vec<RoomId>) -> Result<(), MatrixError> {
+        let views = self.views(joined).await?;
+        let mut claims: BTreeMap<String, Option<&RoomId>> = BTreeMap::new();
+        for (room, view) in views.iter().filter(|(_, view)| self.is_marked(view)) {
+            if let Some(alias) = view.text("m.room.canonical_alias", "alias") {
+                claims.entry(alias).and_modify(|claim| *claim = None).or_insert(Some(room));
+            }
+        }
+        let claims = claims.into_iter().filter_map(|(alias, room)| Some((alias, room?)));
+        let wanted = claims.filter(|(alias, _)| self.wanted.contains(alias));
+        known.aliases.extend(
+            wanted.map(|(alias, room)| (alias.clone(), Checked { room: Some(room.clone()), look: 0 })),
+        );
+        known.rooms.extend(views.into_iter().map(|(room, view)| (room, Known::Whole(view))));
+        Ok(())
     }
 
     /// Believes what the stream vouches for; `None` when it vouches for nothing.

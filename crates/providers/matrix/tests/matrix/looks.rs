@@ -1,5 +1,7 @@
 //! What a look costs the homeserver, counted in calls, and what it may leave unasked.
 
+use fraktalia_engine::Planned;
+
 use crate::home::Home;
 use crate::stage::Stage;
 
@@ -65,13 +67,52 @@ async fn many_rooms_are_read_in_few_calls() {
     assert!(others <= 10, "{made:#?}");
 }
 
+/// Takes an alias away as an admin of the homeserver may who has no rights in the room: the room does not tell.
+async fn free(stage: &Stage, alias: &str) {
+    let outsider = stage.home.register("outsider").await;
+    let path = format!("/_matrix/client/v3/directory/room/{}", super::stage::encoded_alias(alias));
+    let url = format!("{}{path}", stage.home.base);
+    outsider.http().delete(url).bearer_auth(outsider.token()).send().await.expect("it is freed");
+}
+
+/// The look-ups in the directory of a plan that has no earlier look to rest on.
+async fn look_ups_without_a_cache(stage: &Stage, refresh: bool) -> usize {
+    let before = stage.home.sim().calls().len();
+    let planned = stage.plan_from(stage.other_state(), fraktalia_matrix::Limits::default(), refresh).await;
+    assert!(planned.plan.is_empty(), "{:?}", planned.plan.steps);
+    let made = stage.home.sim().calls().split_off(before);
+    made.iter().filter(|(_, path)| path.contains("/directory/")).count()
+}
+
+#[tokio::test]
+async fn a_lost_cache_asks_for_as_many_aliases_as_any_look_and_a_refresh_for_all() {
+    let stage = rooms(150).await;
+    assert_eq!(look_ups_without_a_cache(&stage, false).await, 64);
+    assert_eq!(look_ups_without_a_cache(&stage, true).await, 150);
+}
+
+#[tokio::test]
+async fn an_alias_that_two_rooms_of_ours_claim_is_looked_up_though_the_cache_is_lost() {
+    let stage = rooms(100).await;
+    let twin = stage.room_id("room7").await.expect("it was made");
+    free(&stage, "room7").await;
+    let other = stage.home.admin.create_room(&serde_json::json!({ "room_alias_name": "room7" })).await;
+    let other = other.expect("made");
+    for kind in ["m.room.canonical_alias", "io.fraktalia.owner"] {
+        let content = stage.home.admin.get(&Stage::state_path(&twin, kind)).await.expect("it is there");
+        stage.home.admin.put(&Stage::state_path(&other, kind), &content).await.expect("done");
+    }
+    let said =
+        |planned: Planned| serde_json::to_value((&planned.plan.changes, &planned.plan.notes)).expect("JSON");
+    let lost = said(stage.plan_from(stage.other_state(), fraktalia_matrix::Limits::default(), false).await);
+    let fresh = said(stage.plan_from(stage.other_state(), fraktalia_matrix::Limits::default(), true).await);
+    assert_eq!(lost, fresh);
+}
+
 #[tokio::test]
 async fn an_alias_that_no_room_tells_of_is_missed_within_a_few_looks() {
     let stage = rooms(100).await;
-    let outsider = stage.home.register("outsider").await;
-    let path = format!("/_matrix/client/v3/directory/room/{}", super::stage::encoded_alias("room3"));
-    let url = format!("{}{path}", stage.home.base);
-    outsider.http().delete(url).bearer_auth(outsider.token()).send().await.expect("it is freed");
+    free(&stage, "room3").await;
     for _ in 0..2 {
         if !stage.look().await.plan.is_empty() {
             return;

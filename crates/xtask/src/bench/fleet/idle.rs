@@ -31,8 +31,10 @@ pub struct Planned {
 pub struct Round {
     /// `fraktalia plan`, as people run it.
     pub warm: Planned,
-    /// `fraktalia plan --refresh`, which believes no cache.
+    /// The same after the cache was lost.
     pub cold: Planned,
+    /// `fraktalia plan --refresh`, which asks for everything.
+    pub refreshed: Planned,
     /// One sliding sync by a bare client.
     pub sliding: Read,
     /// The state of each room by a bare client.
@@ -121,7 +123,9 @@ async fn round(
     terraform: Option<&Terraform>,
     number: usize,
 ) -> Result<Round, TaskError> {
-    let cold = plan(server, world, true).await?;
+    let refreshed = plan(server, world, true).await?;
+    world.lose_cache()?;
+    let cold = plan(server, world, false).await?;
     let warm = plan(server, world, false).await?;
     let sliding = reads::read(server, Way::Sliding, number).await?;
     let each_room = reads::read(server, Way::EachRoom, number).await?;
@@ -129,7 +133,7 @@ async fn round(
         Some(terraform) => Some(terraform.no_op().await?),
         None => None,
     };
-    Ok(Round { warm, cold, sliding, each_room, terraform })
+    Ok(Round { warm, cold, refreshed, sliding, each_room, terraform })
 }
 
 /// A bare read that misses rooms would be a cheap one.
@@ -170,9 +174,10 @@ fn line(round: &Round) -> String {
     };
     let terraform = round.terraform.map_or(String::new(), |taken| format!("; terraform {:.2} s", taken.wall));
     format!(
-        "{}; {}; sliding sync {:.3} s; each room {:.3} s{terraform}",
+        "{}; {}; {}; sliding sync {:.3} s; each room {:.3} s{terraform}",
         ours("warm", &round.warm),
         ours("cold", &round.cold),
+        ours("refreshed", &round.refreshed),
         round.sliding.wall,
         round.each_room.wall,
     )

@@ -29,12 +29,14 @@ pub struct Fleet {
     pub image: Option<String>,
     /// A tool that every agent is denied: another word, other agent entries.
     pub denied: &'static str,
+    /// The policy for members: `at-least` or `exact`.
+    pub members: &'static str,
 }
 
 impl Fleet {
     /// Without sandboxes.
     pub fn of(fractals: usize) -> Self {
-        Self { fractals, image: None, denied: "browser" }
+        Self { fractals, image: None, denied: "browser", members: "at-least" }
     }
 }
 
@@ -98,13 +100,13 @@ fn head(at: &Addresses, fleet: &Fleet) -> String {
 
 fn fractal(text: &mut String, fleet: &Fleet, number: usize) {
     let [first, second] = members(number);
-    let (key, topic, denied) = (key(number), topic(number), fleet.denied);
+    let (key, topic, denied, policy) = (key(number), topic(number), fleet.denied, fleet.members);
     let cares = CARES[number % CARES.len()];
     let rules = house_rules(number).replace('\n', "\\n");
     let _ = write!(
         text,
         "  {key}:\n    name: Fractal {number}\n    purpose: Looks after the {cares}.\n    \
-         members: [{first}, {second}]\n    room: {{ topic: \"{topic}\" }}\n    \
+         members: [{first}, {second}]\n    room: {{ topic: \"{topic}\", members_policy: {policy} }}\n    \
          openclaw: {{ tools: {{ deny: [{denied}] }} }}\n    \
          workspace:\n      files:\n        \
          HOUSE.md: {{ content: \"{rules}\", keep: sync }}\n        \

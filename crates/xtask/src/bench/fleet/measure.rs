@@ -129,6 +129,14 @@ impl Job {
         std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
     }
 
+    /// To be started without being measured.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.folder).env_clear();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     /// Runs it to its end, which has to be a good one, and gives what it took.
     pub async fn run(&self) -> Result<Taken, TaskError> {
         self.run_and_read().await.map(|(taken, _)| taken)

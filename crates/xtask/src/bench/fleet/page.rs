@@ -95,8 +95,12 @@ fn side_by_side(text: &mut String, idle: &Idle) {
         let planned = &rounds[round].warm;
         Some(Cells::of(planned.taken, Some(planned.asked.cpu), planned.asked.calls.total()))
     });
-    line("`fraktalia plan --refresh`", &|round| {
+    line("`fraktalia plan`, its cache lost", &|round| {
         let planned = &rounds[round].cold;
+        Some(Cells::of(planned.taken, Some(planned.asked.cpu), planned.asked.calls.total()))
+    });
+    line("`fraktalia plan --refresh`", &|round| {
+        let planned = &rounds[round].refreshed;
         Some(Cells::of(planned.taken, Some(planned.asked.cpu), planned.asked.calls.total()))
     });
     line("bare: one sliding sync of all rooms", &|round| Some(Cells::bare(&rounds[round].sliding)));
@@ -217,14 +221,18 @@ fn applies(text: &mut String, figures: &Figures) {
 fn calls(text: &mut String, figures: &Figures) {
     let Some(idle) = figures.idle.last() else { return };
     let Some(round) = idle.rounds.last() else { return };
-    let columns: [&Calls; 3] =
-        [&round.warm.asked.calls, &round.cold.asked.calls, &idle.populated.asked.calls];
+    let columns: [&Calls; 4] = [
+        &round.warm.asked.calls,
+        &round.cold.asked.calls,
+        &round.refreshed.asked.calls,
+        &idle.populated.asked.calls,
+    ];
     let mut kinds: Vec<&String> = columns.iter().flat_map(|calls| calls.0.keys()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     let _ = writeln!(
         text,
-        "\n## Calls of Synapse, {} fractals\n\n| | plan | plan --refresh | apply |\n|--|--|--|--|",
+        "\n## Calls of Synapse, {} fractals\n\n| | plan | cache lost | plan --refresh | apply |\n|--|--|--|--|--|",
         idle.fractals
     );
     for kind in kinds {
@@ -242,7 +250,8 @@ const NOTES: &str = "
 - Wall, CPU (user and system, with children) and memory (the largest resident set) are what the kernel counts for the whole
   process, from its start to its end. A small process in between starts it: the kernel hands the largest memory of a parent on.
 - Calls are counted in Synapse's own log, its CPU in `/proc`; nothing stands in between.
-- Warm is `plan` as people run it, cold is `--refresh`. Synapse's own caches are as the runs before left them in both.
+- Warm is `plan` as people run it, cold the same after our cache was removed. Synapse's own caches are as the runs before left
+  them.
 - The bare reads parse JSON and do nothing else with it. The whole process is held against them, with Docker, `openclaw.json` and
   workspaces read besides.
 - A fractal is five resources here, as a plan shows them: room, workspace, agent, replies, binding. The program has each member

@@ -61,7 +61,8 @@ fn walls(idle: &Idle) -> Vec<Bar> {
     let terraform: Vec<f64> = rounds.iter().filter_map(|round| Some(round.terraform?.wall)).collect();
     [
         Bar::ours("fraktalia plan", middle(rounds, |round| round.warm.taken.wall)),
-        Bar::ours("fraktalia plan --refresh", middle(rounds, |round| round.cold.taken.wall)),
+        Bar::ours("fraktalia plan, cache lost", middle(rounds, |round| round.cold.taken.wall)),
+        Bar::ours("fraktalia plan --refresh", middle(rounds, |round| round.refreshed.taken.wall)),
         Bar::other("bare client: one sliding sync", middle(rounds, |round| round.sliding.wall)),
         Bar::other("bare client: state of each room", middle(rounds, |round| round.each_room.wall)),
         Bar::other("terraform plan, no network", middle(&terraform, |wall| *wall)),
@@ -79,7 +80,7 @@ fn processor(figures: &Figures, idle: &Idle) -> Vec<Bar> {
     let ansible = ansible.map(|played| played.taken.cpu / number(played.fractals) * number(idle.fractals));
     [
         Bar::ours("fraktalia plan", each(middle(&idle.rounds, |round| round.warm.taken.cpu))),
-        Bar::ours("fraktalia plan --refresh", each(middle(&idle.rounds, |round| round.cold.taken.cpu))),
+        Bar::ours("fraktalia plan, cache lost", each(middle(&idle.rounds, |round| round.cold.taken.cpu))),
         Bar::other("terraform plan", each(middle(&terraform, |cpu| *cpu))),
         Bar::other("Ansible, from a few fractals", each(ansible)),
     ]

@@ -100,7 +100,9 @@ fn of_idle(idle: &Idle) -> Vec<Row> {
     rows.push(Row::at_most(about("our CPU for one resource, warm"), 0.1, middle(rounds, each), " ms"));
     let terraform = rounds.iter().filter_map(|round| Some((round.warm.taken.cpu, round.terraform?.cpu)));
     rows.push(Row::at_most(about("our CPU / Terraform's"), 0.1, ratio(terraform), "x"));
-    let most = rounds.iter().flat_map(|round| [round.warm.taken.megabytes, round.cold.taken.megabytes]);
+    let most = rounds.iter().flat_map(|round| {
+        [round.warm.taken.megabytes, round.cold.taken.megabytes, round.refreshed.taken.megabytes]
+    });
     rows.push(Row::at_most(about("memory, warm or cold"), 60.0, most.reduce(f64::max), " MB"));
     rows
 }

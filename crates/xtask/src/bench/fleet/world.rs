@@ -83,6 +83,11 @@ impl World {
         self.job(&plan[..if refresh { 3 } else { 2 }])
     }
 
+    /// Removes what earlier looks left.
+    pub fn lose_cache(&self) -> Result<(), TaskError> {
+        super::remove(&self.folder.join("state/cache"))
+    }
+
     /// How many resources the manifest makes, as the program counts them where none is there yet.
     pub async fn resources(&self) -> Result<usize, TaskError> {
         let (_, text) = self.job(&["plan", "--format", "json"]).run_and_read().await?;
