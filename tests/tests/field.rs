@@ -127,6 +127,18 @@ async fn comments_and_all_that_is_not_ours_survive_an_apply_and_its_rollback() {
 }
 
 #[tokio::test]
+async fn a_rollback_says_what_stays_because_others_have_made_something_of_it() {
+    let Some(stage) = Stage::set(With::FileOnly).await else { return };
+    stage.manifest(GARDENER);
+    let _ = stage.run(&["apply", "--yes"]).await.expect(0);
+    stage.write("workspaces/gardener/notes.md", "Peas in row three.\n");
+    let ran = stage.run(&["rollback", "--yes"]).await.expect(0);
+    assert!(ran.stderr.contains("workspaces/gardener stays"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("Everything is as it was"), "{}", ran.stderr);
+    assert_eq!(stage.read("workspaces/gardener/notes.md"), "Peas in row three.\n");
+}
+
+#[tokio::test]
 async fn an_apply_with_nothing_to_do_writes_nothing() {
     let Some(stage) = Stage::set(With::FileOnly).await else { return };
     stage.manifest(GARDENER);

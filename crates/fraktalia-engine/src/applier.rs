@@ -17,7 +17,7 @@ use crate::erase::{Executor, Registry};
 use crate::event::{Event, EventSink};
 use crate::journal::{Entry, Journal, JournalError, Mark, Run, Status};
 use crate::paths::StatePaths;
-use crate::provider::{Landed, StepCx, StepError};
+use crate::provider::{Landed, Remark, StepCx, StepError};
 use crate::secrets::Secrets;
 
 mod frontier;
@@ -324,7 +324,12 @@ impl<'a> Applier<'a> {
             paths: self.around.paths,
             backup: &self.backup,
             secrets: self.around.secrets,
-            progress: Arc::new(move |line| sink.emit(&Event::Progress { step, line })),
+            remarks: Arc::new(move |remark| {
+                sink.emit(&match remark {
+                    Remark::Progress(line) => Event::Progress { step, line },
+                    Remark::Stays(what) => Event::Stays { step, what },
+                });
+            }),
         }
     }
 

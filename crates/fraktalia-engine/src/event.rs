@@ -69,6 +69,13 @@ pub enum Event {
         /// What it had done.
         title: String,
     },
+    /// Something stays though its step is taken back: mostly what others have changed since.
+    Stays {
+        /// Which step.
+        step: StepId,
+        /// What stays, and why.
+        what: String,
+    },
     /// A step could not be taken back.
     Stuck {
         /// Which.

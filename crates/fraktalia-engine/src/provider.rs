@@ -77,6 +77,15 @@ pub struct Follow<'a, S> {
     pub bell: &'a Bell,
 }
 
+/// What a step has to say while it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// A line of progress, for instance of a build; of no interest any more when the step is done.
+    Progress(String),
+    /// What stays though the step is taken back, and why: mostly that others have changed it since.
+    Stays(String),
+}
+
 /// What a step has at hand.
 pub struct StepCx<'a> {
     /// The scope of ownership.
@@ -93,14 +102,19 @@ pub struct StepCx<'a> {
     pub backup: &'a Path,
     /// Finds the text of a secret.
     pub secrets: &'a Secrets,
-    /// Takes a line of progress for people to see, for instance of a build.
-    pub progress: Arc<dyn Fn(String) + Send + Sync>,
+    /// Takes what people should see.
+    pub remarks: Arc<dyn Fn(Remark) + Send + Sync>,
 }
 
 impl StepCx<'_> {
     /// Shows a line of progress.
     pub fn say(&self, line: impl Into<String>) {
-        (self.progress)(line.into());
+        (self.remarks)(Remark::Progress(line.into()));
+    }
+
+    /// Tells of something that stays though the step is taken back.
+    pub fn leave(&self, what: impl Into<String>) {
+        (self.remarks)(Remark::Stays(what.into()));
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Story {
     pub stuck: Vec<Stuck>,
     /// What a second plan still wants.
     pub left: Option<Box<Plan>>,
+    /// What stays though its step was taken back.
+    pub stays: Vec<String>,
     /// Steps that had their effect in this process.
     pub done: usize,
     /// Steps that were taken back.
@@ -156,6 +158,7 @@ impl State {
                 self.story.failures.push(failed);
             }
             Event::Undone { .. } => self.story.undone += 1,
+            Event::Stays { what, .. } => self.story.stays.push(what.clone()),
             Event::Stuck { step, why, by_hand } => {
                 let stuck = Stuck { title: self.title(*step), why: why.clone(), by_hand: by_hand.clone() };
                 self.story.stuck.push(stuck);
@@ -210,7 +213,10 @@ impl State {
                 mark(Tone::Bad, "✗").plain("cannot take back: ").plain(&self.title(*step)).plain(&format!(": {why}"))
             }
             Event::Verifying => Line::new().text(Tone::Faint, "looking again: a second plan has to be empty"),
-            Event::Begun { .. } | Event::NotConverged { .. } | Event::Finished { .. } => return None,
+            // What stays is told at the end of the run.
+            Event::Begun { .. } | Event::Stays { .. } | Event::NotConverged { .. } | Event::Finished { .. } => {
+                return None;
+            }
         };
         Some(line)
     }

@@ -208,7 +208,18 @@ fn closed(
             if story.failures.is_empty() && purpose == Purpose::Apply {
                 say(Tone::Plain, "Stopped: ", why);
             }
-            say(Tone::Own, "Taken back. ", "Everything is as it was before.");
+            if story.stays.is_empty() {
+                say(Tone::Own, "Taken back. ", "Everything is as it was before.");
+            } else {
+                say(
+                    Tone::Own,
+                    "Taken back. ",
+                    "All that we did is undone; what others made of it since stays:",
+                );
+                for what in &story.stays {
+                    Line::indented(2).text(Tone::Own, "· ").hang().plain(what).write(look, page);
+                }
+            }
         }
         Outcome::Incomplete { why } => {
             if story.failures.is_empty() {
@@ -324,6 +335,10 @@ mod tests {
             (Some(Outcome::Applied), Story { done: 7, ..Story::default() }),
             (Some(Outcome::NotConverged), Story::default()),
             (Some(Outcome::RolledBack { why: why() }), Story { stuck: Vec::new(), ..story() }),
+            (
+                Some(Outcome::RolledBack { why: why() }),
+                Story { stays: vec!["workspaces/lab stays: something is in it".into()], ..Story::default() },
+            ),
             (Some(Outcome::Incomplete { why: why() }), story()),
             (Some(Outcome::Superseded), Story::default()),
             (None, Story::default()),

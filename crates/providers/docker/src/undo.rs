@@ -142,7 +142,7 @@ async fn revert_build(
     client.tag_image(old, tag).await?;
     // Without its tag it is of no use; somebody who uses it all the same keeps it.
     if let Err(error) = client.remove_image(&id).await {
-        cx.say(format!("the new image stays without a tag: {error}"));
+        cx.leave(format!("the new image stays without a tag: {error}"));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fraktalia_engine::{StatePaths, StepCx, StepError};
+use fraktalia_engine::{Remark, StatePaths, StepCx, StepError};
 use fraktalia_model::ResourceId;
 use fraktalia_model::manifest::Owner;
 use fraktalia_plan::{Impact, StepDraft, Verb, Work};
@@ -209,13 +209,13 @@ fn write(spec: &FileSpec, have: Option<&State>, content_differs: bool) -> FileWr
 pub struct Run {
     id: String,
     paths: StatePaths,
-    say: Arc<dyn Fn(String) + Send + Sync>,
+    remarks: Arc<dyn Fn(Remark) + Send + Sync>,
 }
 
 impl Run {
     /// Of the step at hand.
     pub fn of(cx: &StepCx<'_>) -> Self {
-        Self { id: cx.run.into(), paths: cx.paths.clone(), say: Arc::clone(&cx.progress) }
+        Self { id: cx.run.into(), paths: cx.paths.clone(), remarks: Arc::clone(&cx.remarks) }
     }
 
     /// Goes into the names of temporary files.
@@ -228,9 +228,9 @@ impl Run {
         &self.paths
     }
 
-    /// Shows a line.
-    pub fn say(&self, line: String) {
-        (self.say)(line);
+    /// Tells of something that stays though the step is taken back.
+    pub fn leave(&self, what: String) {
+        (self.remarks)(Remark::Stays(what));
     }
 }
 

@@ -190,12 +190,12 @@ pub fn revert(op: &Op, undo: &Undo, run: &Run) -> Result<(), StepError> {
         for (file, before) in write.files.iter().zip(&undo.files).rev() {
             revert_file(&dir, file, before, run)?;
             if !clear_temporary(&dir, file, before, run)? {
-                run.say(format!("a file beside {} stays: somebody else's text is in it", file.path));
+                run.leave(format!("a file beside {} stays: somebody else's text is in it", file.path));
             }
         }
         for made in undo.missing_inside.iter().rev() {
             if !dir.remove_empty(made)? {
-                run.say(format!("{} stays: something is in it", dir.path().join(made.as_str()).display()));
+                run.leave(format!("{} stays: something is in it", dir.path().join(made.as_str()).display()));
             }
         }
         if let (Some(access), TreeWrite::Set { .. }) = (undo.tree, &write.tree) {
@@ -211,7 +211,7 @@ pub fn revert(op: &Op, undo: &Undo, run: &Run) -> Result<(), StepError> {
         match rustix::fs::rmdir(gone) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {
-                run.say(format!("{} stays: something is in it", gone.display()));
+                run.leave(format!("{} stays: something is in it", gone.display()));
                 return Ok(());
             }
             Err(errno) => Err(HostError::io("remove directory", gone, errno))?,
@@ -238,7 +238,7 @@ fn clear_temporary(dir: &Dir, file: &FileWrite, before: &Before, run: &Run) -> R
 fn revert_file(dir: &Dir, file: &FileWrite, before: &Before, run: &Run) -> Result<(), StepError> {
     let full = dir.path().join(file.path.as_str());
     let stays = || {
-        run.say(format!("{} stays: it was changed since we wrote it", full.display()));
+        run.leave(format!("{} stays: it was changed since we wrote it", full.display()));
     };
     let (sha256, access, backup) = match (before, file.written()) {
         (Before::Missing, None) => return Ok(()),

@@ -1,6 +1,7 @@
 //! A watch that runs, of which each line is read when it comes.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -9,6 +10,9 @@ use tokio::process::{Child, ChildStdout};
 
 use crate::bench::fleet::world::World;
 use crate::error::{Context as _, TaskError};
+
+/// Much longer than anything takes that is noticed at all.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `fraktalia watch --log-format json`, which changes nothing.
 pub struct Watch {
@@ -19,7 +23,7 @@ pub struct Watch {
 impl Watch {
     /// Starts it. It looks when it is woken, and not by the clock.
     pub fn start(world: &World) -> Result<Self, TaskError> {
-        let mut command = world.job(&["watch", "--log-format", "json", "--every", "1h"]).command();
+        let mut command = world.job(&["watch", "-v", "--log-format", "json", "--every", "1h"]).command();
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn();
         let mut child = child.context(|| "start the watch".to_owned())?;
         let stdout = child.stdout.take().ok_or_else(|| TaskError::Found("the watch is mute".to_owned()))?;
@@ -27,6 +31,12 @@ impl Watch {
     }
 
     async fn until(&mut self, which: impl Fn(&Value) -> bool) -> Result<(), TaskError> {
+        tokio::time::timeout(PATIENCE, self.waits_for(which)).await.unwrap_or_else(|_| {
+            Err(TaskError::Found(format!("the watch said nothing of it for {PATIENCE:?}")))
+        })
+    }
+
+    async fn waits_for(&mut self, which: impl Fn(&Value) -> bool) -> Result<(), TaskError> {
         while let Some(line) =
             self.lines.next_line().await.context(|| "read what the watch says".to_owned())?
         {
