@@ -66,8 +66,18 @@ pub async fn follow(targets: BTreeSet<Target>, bell: &Bell) -> Result<(), Observ
 /// The events of a changing set of targets.
 pub struct FileEvents {
     shared: Arc<Shared>,
-    watcher: Mutex<RecommendedWatcher>,
+    following: Mutex<Following>,
     bell: Bell,
+}
+
+/// What the kernel was asked to tell of.
+///
+/// Never asked for something new while [`Shared::interest`] is held: the watcher answers from the thread on which it tells
+/// of events, and that may be waiting for the interest.
+struct Following {
+    watcher: RecommendedWatcher,
+    /// The directories that are followed, with device and inode, and whether all below is.
+    dirs: BTreeMap<PathBuf, Followed>,
 }
 
 #[derive(Default)]
@@ -83,8 +93,6 @@ struct Interest {
     asked: BTreeSet<Target>,
     /// And as they are called once links are followed.
     all: BTreeSet<Target>,
-    /// The directories that are followed, with device and inode, and whether all below is.
-    followed: BTreeMap<PathBuf, Followed>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,7 +120,8 @@ impl FileEvents {
         // Links lead to what somebody else chose.
         let config = Config::default().with_follow_symlinks(false);
         let watcher = RecommendedWatcher::new(hear, config).map_err(|error| cannot(&error))?;
-        Ok(Self { shared, watcher: Mutex::new(watcher), bell: bell.clone() })
+        let following = Mutex::new(Following { watcher, dirs: BTreeMap::new() });
+        Ok(Self { shared, following, bell: bell.clone() })
     }
 
     /// Other targets from now on.
@@ -140,32 +149,41 @@ impl FileEvents {
 
     /// Follows what is to be followed. Whether something was new.
     fn arm(&self) -> Result<bool, ObserveError> {
-        let mut interest = self.shared.interest();
-        let all = with_links(&interest.asked);
-        let wanted = directories(&all);
-        interest.all = all;
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = |path: &PathBuf, old: &Followed| wanted.get(path) != Some(old);
-        let old: Vec<PathBuf> = interest
-            .followed
-            .iter()
-            .filter(|(path, followed)| gone(path, followed))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in old {
-            interest.followed.remove(&path);
-            // The kernel may have let go of it by itself.
-            let _ = watcher.unwatch(&path);
-        }
+        let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = {
+            let mut interest = self.shared.interest();
+            interest.all = with_links(&interest.asked);
+            directories(&interest.all)
+        };
+        following.leave_all_but(&wanted);
+        following.follow(wanted)
+    }
+}
+
+impl Following {
+    fn leave_all_but(&mut self, wanted: &BTreeMap<PathBuf, Followed>) {
+        let Self { watcher, dirs } = self;
+        dirs.retain(|path, followed| {
+            let stays = wanted.get(path) == Some(followed);
+            if !stays {
+                // The kernel may have let go of it by itself.
+                let _ = watcher.unwatch(path);
+            }
+            stays
+        });
+    }
+
+    /// Whether something was new.
+    fn follow(&mut self, wanted: BTreeMap<PathBuf, Followed>) -> Result<bool, ObserveError> {
         let mut new = false;
         for (path, followed) in wanted {
-            if interest.followed.contains_key(&path) {
+            if self.dirs.contains_key(&path) {
                 continue;
             }
             let mode = if followed.deep { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-            match watcher.watch(&path, mode) {
+            match self.watcher.watch(&path, mode) {
                 Ok(()) => {
-                    interest.followed.insert(path, followed);
+                    self.dirs.insert(path, followed);
                     new = true;
                 }
                 // It went meanwhile, which makes an event above it.
@@ -343,6 +361,30 @@ mod tests {
     fn with_file(dir: &Path) {
         fs::create_dir(dir.join("in")).unwrap();
         fs::write(dir.join("in/file"), "old").unwrap();
+    }
+
+    /// The watcher tells of events on the thread on which it also takes orders: each has to be free of the other.
+    #[test]
+    fn what_comes_and_goes_while_other_targets_are_followed_blocks_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        with_file(dir.path());
+        let (bell, _ears) = bell();
+        let events = FileEvents::new(&bell.of("files")).unwrap();
+        let (one, all) = (one(dir.path()), vec![Target::Tree(dir.path().join("in"))]);
+        let (came, stop) = (dir.path().join("in/came"), std::sync::atomic::AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    fs::create_dir(&came).unwrap();
+                    fs::write(dir.path().join("in/file"), "new").unwrap();
+                    fs::remove_dir(&came).unwrap();
+                }
+            });
+            for targets in [&one, &all].into_iter().cycle().take(400) {
+                events.set(targets.iter().cloned().collect()).unwrap();
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[tokio::test]
