@@ -97,9 +97,18 @@ impl Stage {
     /// # Panics
     /// When a system does not start.
     pub async fn set_in(with: With, environment: &[(String, String)]) -> Option<Self> {
+        Self::set_whole(with, environment, "").await
+    }
+
+    /// The same, with more lines in `homeserver.yaml`.
+    ///
+    /// # Panics
+    /// When a system does not start.
+    pub async fn set_whole(with: With, environment: &[(String, String)], extra_yaml: &str) -> Option<Self> {
         let cache = Cache::for_test()?;
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let options = SynapseOptions { server_name: SERVER.to_owned(), ..SynapseOptions::default() };
+        let (server_name, extra_yaml) = (SERVER.to_owned(), extra_yaml.to_owned());
+        let options = SynapseOptions { server_name, extra_yaml, ..SynapseOptions::default() };
         let synapse =
             Synapse::start_with(&cache, &dir.path().join("synapse"), options).await.expect("Synapse");
         let bot = synapse.register("agent", "bot-password", false).await.expect("the gateway's user");

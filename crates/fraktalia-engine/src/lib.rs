@@ -4,6 +4,7 @@
 //! told as [`event::Event`]s.
 
 pub mod applier;
+pub mod backups;
 pub mod clock;
 pub mod erase;
 pub mod event;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 mod args;
+mod daily;
 mod formats;
 mod watch;
 
@@ -13,6 +14,7 @@ pub use args::{
     ModesArgs, PlanArgs, PlanningArgs, ReferenceArgs, ResumeArgs, RollbackArgs, RunArgs, ShowArgs,
     StatusArgs,
 };
+pub use daily::{CleanupArgs, InviteArgs, ResetArgs};
 pub use formats::{Format, GraphFormat, LogFormat, OnFailure, PlanFormat, RunFormat};
 pub use watch::{WatchArgs, WatchPolicy};
 
@@ -143,6 +145,15 @@ who owns the workspaces' files. Regular files of that owner with mode 0600 exact
 stay as they are: .ssh, .gnupg, .git and what is in them, *.key, *.pem, id_* and the like, directories that only their
 owner may enter, and whatever begins as a private key does. No link is followed.")]
     Modes(ModesArgs),
+    /// Invite a friend: a registration token for one account, and a text to send.
+    #[command(after_long_help = daily::INVITE)]
+    Invite(InviteArgs),
+    /// Empty a room: its media, its history, and what agents remember of it.
+    #[command(after_long_help = daily::RESET)]
+    Reset(ResetArgs),
+    /// List what is left over and used by nothing, and remove it.
+    #[command(after_long_help = daily::CLEANUP)]
+    Cleanup(CleanupArgs),
     /// The JSON Schema of the manifest, for editors.
     #[command(
         after_long_help = "Put this into the first line of a manifest, and editors with a YAML language server \

@@ -2,13 +2,17 @@
 
 mod apply;
 mod check;
+mod cleanup;
 mod explain;
 pub(crate) mod forward;
 mod graph;
 mod history;
+mod homeserver;
+mod invite;
 mod modes;
 mod pages;
 mod plan;
+mod reset;
 mod run;
 mod saved;
 mod status;
@@ -35,6 +39,9 @@ pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Forward(args) => wait(forward::run(app, &args)),
         Command::Watch(args) => wait(watch::run(app, &args)),
         Command::Modes(args) => wait(modes::run(app, &args)),
+        Command::Invite(args) => wait(invite::run(app, &args)),
+        Command::Reset(args) => wait(reset::run(app, &args)),
+        Command::Cleanup(args) => wait(cleanup::run(app, &args)),
         Command::Schema => pages::schema(),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),

@@ -60,6 +60,24 @@ pub enum Failure {
         /// What to do about it.
         hint: String,
     },
+    /// A policy forbids it, or what it is about is not ours.
+    #[error("{what}")]
+    Forbidden {
+        /// What, and why not.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// A system did not do what a command beside the plan asked of it.
+    #[error("{what}")]
+    System {
+        /// What failed, and why.
+        what: String,
+        /// What to do next.
+        hints: Vec<String>,
+        /// The code that the program ends with.
+        exit: Exit,
+    },
     /// Data could not be written to stdout.
     #[error("cannot write the output")]
     Output(#[source] std::io::Error),
@@ -80,6 +98,11 @@ impl Failure {
         Self::Usage { what: what.into(), hint: hint.into() }
     }
 
+    /// A system could not be asked; nothing was changed.
+    pub fn unseen(error: &dyn std::error::Error, hint: Option<String>) -> Self {
+        Self::System { what: chain(error), hints: hint.into_iter().collect(), exit: Exit::OBSERVE }
+    }
+
     /// The code that the program ends with.
     pub fn exit(&self) -> Exit {
         match self {
@@ -87,6 +110,8 @@ impl Failure {
             Self::Manifest { .. } => Exit::MANIFEST,
             Self::Session(error) => session_exit(error),
             Self::SavedPlan { .. } => Exit::STALE,
+            Self::Forbidden { .. } => Exit::BLOCKED,
+            Self::System { exit, .. } => *exit,
             Self::File { .. } | Self::Environment { .. } | Self::Output(_) | Self::Declined => Exit::FAILURE,
         }
     }
@@ -94,7 +119,10 @@ impl Failure {
     /// What to do next, one line each.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Usage { hint, .. } | Self::Environment { hint, .. } => vec![hint.clone()],
+            Self::Usage { hint, .. } | Self::Environment { hint, .. } | Self::Forbidden { hint, .. } => {
+                vec![hint.clone()]
+            }
+            Self::System { hints, .. } => hints.clone(),
             Self::SavedPlan { .. } => vec!["make a new one with `fraktalia plan --out FILE`".into()],
             Self::Session(error) => session_hints(error),
             Self::Manifest { .. } | Self::File { .. } | Self::Output(_) | Self::Declined => Vec::new(),
@@ -109,6 +137,12 @@ impl Failure {
             _ => &[],
         }
     }
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn session_exit(error: &SessionError) -> Exit {

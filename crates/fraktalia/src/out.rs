@@ -39,11 +39,19 @@ pub fn json<T: serde::Serialize>(document: &T) -> Result<Reader, Failure> {
 
 /// Asks a question on the terminal. Anything but a clear yes is a no.
 pub fn confirm(question: &str) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "there is nobody to ask: stdin is no terminal",
-            "say --yes to go on without asking",
-        ));
+    let answer = ask(question, "say --yes to go on without asking")?;
+    Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Whether somebody can be asked.
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks a question on the terminal, and gives the answer. `hint` says how to do without.
+pub fn ask(question: &str, hint: &str) -> Result<String, Failure> {
+    if !can_ask() {
+        return Err(Failure::usage("there is nobody to ask: stdin is no terminal", hint));
     }
     talk(question);
     let mut answer = String::new();
@@ -52,5 +60,5 @@ pub fn confirm(question: &str) -> Result<bool, Failure> {
         path: "the answer".into(),
         source,
     })?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(answer.trim().to_owned())
 }

@@ -3,9 +3,12 @@
 //! Text from manifests and live systems is never trusted: it enters a [`line::Line`] (or the escaping of JSON, Markdown
 //! or SVG), and those make control characters and direction overrides visible.
 
+pub mod cleanup;
+pub mod doing;
 pub mod escape;
 pub mod explain;
 pub mod graph;
+pub mod invite;
 pub mod json;
 pub mod line;
 pub mod look;
@@ -13,6 +16,8 @@ pub mod markdown;
 pub mod note;
 pub mod plan;
 pub mod progress;
+pub mod quantity;
+pub mod reset;
 pub mod runs;
 pub mod status;
 #[cfg(test)]

@@ -167,6 +167,12 @@ pub async fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Failure> {
     if let (false, Some(unfinished)) = (open, unfinished) {
         return Err(SessionError::Unfinished(unfinished.header.run.clone()).into());
     }
+    if !open && !session.paths().backup(&run.header.run).is_dir() {
+        return Err(Failure::usage(
+            format!("the run {} cannot be taken back: its backup was removed", run.header.run),
+            "change the manifest to what you want, and apply that; `cleanup --keep-runs` says how many are kept",
+        ));
+    }
     let what = plan::counts(&run.header.plan).unwrap_or_else(|| "nothing to change".into());
     ask(
         app,

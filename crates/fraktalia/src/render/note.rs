@@ -38,6 +38,11 @@ pub fn write(note: &Note, sources: &Sources, look: &Look, page: &mut String) {
     }
 }
 
+/// A warning about no place.
+pub fn warning(text: &str, look: &Look, page: &mut String) {
+    Line::new().text(Tone::Warn, "warning: ").hang().plain(text).write(look, page);
+}
+
 /// What to do next.
 pub fn hint(text: &str, look: &Look, page: &mut String) {
     Line::indented(2).text(Tone::Hint, "hint: ").hang().plain(text).write(look, page);

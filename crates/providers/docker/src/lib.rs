@@ -10,6 +10,7 @@ pub mod diff;
 pub mod error;
 pub mod helper;
 pub mod labels;
+pub mod leftovers;
 pub mod observe;
 pub mod op;
 pub mod perform;

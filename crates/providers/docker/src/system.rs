@@ -110,7 +110,7 @@ impl DockerHost {
         }
     }
 
-    async fn client(&self) -> Result<&Client, DockerError> {
+    pub(crate) async fn client(&self) -> Result<&Client, DockerError> {
         let connect = async || match self.deadline {
             Some(deadline) => Client::connect_within(&self.endpoint, deadline).await,
             None => Client::connect(&self.endpoint).await,

@@ -16,9 +16,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::MatrixError;
 
+pub mod purge;
 pub mod rooms;
 pub mod spaces;
 pub mod sync;
+pub mod tokens;
 pub mod users;
 
 /// How long and how much we are ready to wait for.

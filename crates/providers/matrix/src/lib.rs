@@ -9,12 +9,14 @@
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
 //! | `client` | the HTTP calls |
 //! | `watch` | hears that something happened |
+//! | `invitation`, `reset` | what operators do beside the manifest: invite a friend, empty a room |
 
 mod by_hand;
 pub mod client;
 mod create;
 mod diff;
 pub mod error;
+pub mod invitation;
 mod landed;
 mod lower;
 pub mod marker;
@@ -22,6 +24,7 @@ mod observe;
 pub mod op;
 mod perform;
 mod picture;
+pub mod reset;
 mod snapshot;
 pub mod spec;
 pub mod state;

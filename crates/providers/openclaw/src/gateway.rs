@@ -77,7 +77,7 @@ impl Gateway {
     pub async fn config(&self, deadline: Instant) -> Result<Applied, GatewayError> {
         let deadline = deadline.min(Instant::now() + CALL);
         let talk = async {
-            let mut session = Session::open(self).await?;
+            let mut session = Session::open(self, &["operator.read"]).await?;
             session.call("config.get", json!({})).await
         };
         let answer = timeout_at(deadline, talk)
@@ -159,13 +159,15 @@ fn judge(
     })
 }
 
-struct Session {
+/// A conversation with the gateway.
+pub(crate) struct Session {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     last_id: u64,
 }
 
 impl Session {
-    async fn open(gateway: &Gateway) -> Result<Self, GatewayError> {
+    /// Introduces us, with the rights that are needed.
+    pub async fn open(gateway: &Gateway, scopes: &[&str]) -> Result<Self, GatewayError> {
         let config =
             WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
         let (socket, _) = connect_async_with_config(&gateway.url, Some(config), true)
@@ -183,7 +185,7 @@ impl Session {
                 "mode": "backend",
             },
             "role": "operator",
-            "scopes": ["operator.read"],
+            "scopes": scopes,
         });
         if let Some(token) = &gateway.token {
             hello["auth"] = json!({"token": token.expose()});
@@ -192,7 +194,8 @@ impl Session {
         Ok(session)
     }
 
-    async fn call(&mut self, method: &str, params: Json) -> Result<Json, GatewayError> {
+    /// Asks, and waits for the answer.
+    pub async fn call(&mut self, method: &str, params: Json) -> Result<Json, GatewayError> {
         self.last_id += 1;
         let id = self.last_id.to_string();
         let request = json!({"type": "req", "id": id, "method": method, "params": params});

@@ -4,6 +4,7 @@
 //! - `dialect`: the shapes that the file has had over time.
 //! - `op`, `apply`, `undo`: edits in the words of OpenClaw, done to a document and taken back.
 //! - `write`, `validate`, `gateway`: the file on disk, the program that checks it, the process that runs on it.
+//! - `sessions`: what agents remember of their conversations, as the gateway has it.
 //! - `lower`, `system`, `diff`, `observe`, `provider`: what the planner and the engine ask of a system.
 
 mod apply;
@@ -18,6 +19,7 @@ mod observe;
 mod op;
 mod provider;
 mod routes;
+mod sessions;
 mod spec;
 mod system;
 mod undo;
@@ -29,6 +31,7 @@ pub use document::{Document, DocumentError, Place, Step};
 pub use error::FileError;
 pub use op::{Edit, EditError, OpenClawOp};
 pub use provider::Patience;
+pub use sessions::{Routing, Session, SessionsError};
 pub use spec::{AccountSpec, BindingSpec, Field, GroupSpec, OpenClawSpec, OpenClawState, PeerSpec};
 pub use system::OpenClaw;
 pub use undo::OpenClawUndo;

@@ -243,7 +243,7 @@ impl OpenClaw {
     }
 }
 
-fn value(text: &str) -> Result<Json, FileError> {
+pub(crate) fn value(text: &str) -> Result<Json, FileError> {
     Ok(Document::parse_with_value(text)?.1)
 }
 

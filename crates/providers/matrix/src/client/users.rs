@@ -185,6 +185,6 @@ impl Client {
     }
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretText, D::Error> {
     String::deserialize(deserializer).map(SecretText::new)
 }
