@@ -15,6 +15,7 @@ pub(super) fn decide<'a>(input: &Input<'a>, notes: &mut Notes) -> Decisions<'a> 
         known.extend(view.observed.outputs.clone());
     }
     let mut decisions = Decisions::new();
+    let mut unseen = Unseen::new();
     for id in in_order(&wanted) {
         let (system, want) = wanted[id];
         let pending = !want.pending().is_empty();
@@ -23,7 +24,7 @@ pub(super) fn decide<'a>(input: &Input<'a>, notes: &mut Notes) -> Decisions<'a> 
         let record = input.records.get(id);
         let last = record.and_then(|record| seen.system.recall(record));
         let remembered = seen.system.remember(want.get(), record.zip(last.as_ref()));
-        let mut decision = verdict(input, system, want, last.as_ref(), &known, notes);
+        let mut decision = verdict(input, system, want, last.as_ref(), &known, notes, &mut unseen);
         decision.record = remembered;
         if matches!(decision.verb, Verb::Create | Verb::Replace) {
             // What is about to be made anew yields something else than what was seen.
@@ -31,8 +32,12 @@ pub(super) fn decide<'a>(input: &Input<'a>, notes: &mut Notes) -> Decisions<'a> 
         }
         decisions.insert(id, decision);
     }
+    notes.extend(unseen.into_values().filter_map(|ids| incomplete(&ids)));
     decisions
 }
+
+/// By system, what was not seen though it may be there.
+type Unseen = BTreeMap<usize, Vec<ResourceId>>;
 
 /// The system and the wish of each wanted resource.
 type Wanted<'a> = BTreeMap<&'a ResourceId, (usize, &'a dyn AnyResource)>;
@@ -70,12 +75,13 @@ fn verdict<'a>(
     recalled: Option<&AnyLast>,
     known: &Outputs,
     notes: &mut Notes,
+    unseen: &mut Unseen,
 ) -> Decision<'a> {
     let view = &input.systems[system];
     let id = want.get().id();
     let last = input.records.get(id);
     let Some(have) = view.observed.found.get(id) else {
-        return missing(input, system, want, notes);
+        return missing(input, system, want, unseen);
     };
     let decided = |want: Want<'a>, verb, delta: Delta, why: &str| Decision {
         system,
@@ -117,21 +123,12 @@ fn verdict<'a>(
     }
 }
 
-fn missing<'a>(input: &Input<'a>, system: usize, want: Want<'a>, notes: &mut Notes) -> Decision<'a> {
+fn missing<'a>(input: &Input<'a>, system: usize, want: Want<'a>, unseen: &mut Unseen) -> Decision<'a> {
     let id = want.get().id();
     let verb = if input.systems[system].observed.complete {
         Verb::Create
     } else {
-        notes.push(
-            Note::error(
-                "plan.incomplete",
-                format!("{id} was not seen, but {} could not be read completely", id.system),
-            )
-            .about(id)
-            .hint(
-                "nothing is made on the strength of an incomplete look: see the other notes for what failed",
-            ),
-        );
+        unseen.entry(system).or_default().push(id.clone());
         Verb::Keep
     };
     let last = input.records.get(id);
@@ -147,6 +144,21 @@ fn missing<'a>(input: &Input<'a>, system: usize, want: Want<'a>, notes: &mut Not
         fields: Vec::new(),
         why: why.into(),
     }
+}
+
+fn incomplete(unseen: &[ResourceId]) -> Option<Note> {
+    let (first, more) = unseen.split_first()?;
+    let system = &first.system;
+    let text = match more {
+        [] => format!("{first} was not seen, but {system} could not be read completely"),
+        _ => format!(
+            "{} resources were not seen, but {system} could not be read completely: {first} and {} more",
+            unseen.len(),
+            more.len()
+        ),
+    };
+    let hint = "nothing is made on the strength of an incomplete look: see the other notes for what failed";
+    Some(Note::error("plan.incomplete", text).about(first).hint(hint))
 }
 
 /// The reason that all fields share, or the broader one.

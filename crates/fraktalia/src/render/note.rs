@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use std::collections::BTreeSet;
+
 use fraktalia_model::{Note, Severity, Sources, Span};
 use unicode_width::UnicodeWidthStr;
 
@@ -13,12 +15,18 @@ use crate::error::Failure;
 /// A source line is cut after this many columns.
 const LINE_LIMIT: usize = 160;
 
-/// Notes one after another, the worst last: that is where eyes are.
+/// Notes one after another, the worst last: that is where eyes are. What several resources have in common is said once.
 pub fn write_all(notes: &[Note], sources: &Sources, look: &Look, page: &mut String) {
     let mut sorted: Vec<&Note> = notes.iter().collect();
     sorted.sort_by_key(|note| note.severity);
+    let mut said = BTreeSet::new();
     for note in sorted {
-        write(note, sources, look, page);
+        let mut this = String::new();
+        write(note, sources, look, &mut this);
+        if !said.contains(&this) {
+            page.push_str(&this);
+            said.insert(this);
+        }
     }
 }
 
