@@ -7,6 +7,7 @@ pub mod applier;
 pub mod clock;
 pub mod erase;
 pub mod event;
+pub mod health;
 pub mod journal;
 pub mod ledger;
 pub mod load;

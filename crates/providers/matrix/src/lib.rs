@@ -9,12 +9,14 @@
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
 //! | `client` | the HTTP calls |
 //! | `watch` | hears that something happened |
+//! | `health` | what `doctor` asks |
 
 mod by_hand;
 pub mod client;
 mod create;
 mod diff;
 pub mod error;
+pub mod health;
 mod landed;
 mod lower;
 pub mod marker;
