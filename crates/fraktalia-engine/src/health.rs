@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fraktalia_model::{RoomId, SystemId, UserId};
+use fraktalia_model::{RoomId, UserId};
 use serde::Serialize;
 
 pub use crate::applier::chain;
@@ -204,18 +204,20 @@ impl Checklist {
     }
 }
 
-/// Lets `work` note its checks down, for no longer than `patience`; what it had found by then stays.
-pub async fn within<F: Future<Output = ()>>(
-    system: &SystemId,
+/// Lets `work` note its checks down, for no longer than `patience`; what it had found by then stays. What it yields
+/// comes with them, if it came to that.
+pub async fn within<T, F: Future<Output = T>>(
+    system: &str,
     patience: Duration,
     work: impl FnOnce(Checklist) -> F,
-) -> Vec<Check> {
-    let list = Checklist::new(system.to_string());
-    if tokio::time::timeout(patience, work(list.clone())).await.is_err() {
+) -> (Vec<Check>, Option<T>) {
+    let list = Checklist::new(system);
+    let answer = tokio::time::timeout(patience, work(list.clone())).await.ok();
+    if answer.is_none() {
         let text = format!("gave no answer within {} s; what is missing here was not checked", patience.as_secs());
         list.note(list.failure("health.slow", "answers", text).cure(Cure::edit("see whether it is overloaded or hung")));
     }
-    list.take()
+    (list.take(), answer)
 }
 
 /// Runs what may block for ever, as a dead network mount does, on a thread of its own: neither a deadline nor the end of
@@ -246,9 +248,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_system_that_hangs_keeps_what_it_said_before() {
-        let checks = within(&SystemId::matrix(), PATIENCE, async |list| {
+        let (checks, _) = within("matrix", PATIENCE, async |list| {
             list.ok("matrix.reach", "reachable", "yes");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         })
         .await;
         let found: Vec<_> = checks.iter().map(|check| (check.code.as_str(), check.standing)).collect();

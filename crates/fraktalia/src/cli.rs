@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 mod args;
+mod doctor;
 mod formats;
+mod init;
 mod watch;
 
 pub use args::{
@@ -13,7 +15,9 @@ pub use args::{
     ModesArgs, PlanArgs, PlanningArgs, ReferenceArgs, ResumeArgs, RollbackArgs, RunArgs, ShowArgs,
     StatusArgs,
 };
+pub use doctor::DoctorArgs;
 pub use formats::{Format, GraphFormat, LogFormat, OnFailure, PlanFormat, RunFormat};
+pub use init::{InitArgs, TokenSource};
 pub use watch::{WatchArgs, WatchPolicy};
 
 /// Agents as code: rooms, agents, workspaces and sandboxes from one manifest.
@@ -50,7 +54,7 @@ const EXAMPLES: &str = "Examples:
 Data goes to stdout, talk to stderr. Colour follows NO_COLOR and CLICOLOR_FORCE.
 Exit codes: 0 done, 1 failure, 2 usage, 3 changes pending (with --exit-code), 10 manifest invalid,
 11 a system could not be observed, 12 saved plan stale, 13 unfinished run, 14 locked, 15 blocked,
-20 failed and rolled back, 21 rollback incomplete, 22 applied but not converged.";
+16 doctor found a failure, 20 failed and rolled back, 21 rollback incomplete, 22 applied but not converged.";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -70,6 +74,9 @@ pub struct Common {
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a manifest: look at what is there, ask for the rest.
+    #[command(after_long_help = init::HELP)]
+    Init(InitArgs),
     /// Check the manifest alone; asks no live system.
     Check(CheckArgs),
     /// Show what would change, and why; changes nothing.
@@ -143,6 +150,9 @@ who owns the workspaces' files. Regular files of that owner with mode 0600 exact
 stay as they are: .ssh, .gnupg, .git and what is in them, *.key, *.pem, id_* and the like, directories that only their
 owner may enter, and whatever begins as a private key does. No link is followed.")]
     Modes(ModesArgs),
+    /// Say what is wrong with the systems and the files, and how to cure it.
+    #[command(after_long_help = doctor::HELP)]
+    Doctor(DoctorArgs),
     /// The JSON Schema of the manifest, for editors.
     #[command(
         after_long_help = "Put this into the first line of a manifest, and editors with a YAML language server \

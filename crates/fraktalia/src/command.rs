@@ -2,10 +2,12 @@
 
 mod apply;
 mod check;
+mod doctor;
 mod explain;
 pub(crate) mod forward;
 mod graph;
 mod history;
+pub(crate) mod init;
 mod modes;
 mod pages;
 mod plan;
@@ -22,6 +24,7 @@ use crate::exit::Exit;
 /// Does what was asked.
 pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => wait(init::run(app, &args)),
         Command::Check(args) => check::run(app, &args),
         Command::Plan(args) => wait(plan::run(app, &args)),
         Command::Apply(args) => wait(apply::apply(app, &args)),
@@ -35,6 +38,7 @@ pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Forward(args) => wait(forward::run(app, &args)),
         Command::Watch(args) => wait(watch::run(app, &args)),
         Command::Modes(args) => wait(modes::run(app, &args)),
+        Command::Doctor(args) => wait(doctor::run(app, &args)),
         Command::Schema => pages::schema(),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),

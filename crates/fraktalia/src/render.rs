@@ -3,9 +3,11 @@
 //! Text from manifests and live systems is never trusted: it enters a [`line::Line`] (or the escaping of JSON, Markdown
 //! or SVG), and those make control characters and direction overrides visible.
 
+pub mod doctor;
 pub mod escape;
 pub mod explain;
 pub mod graph;
+pub mod init;
 pub mod json;
 pub mod line;
 pub mod look;

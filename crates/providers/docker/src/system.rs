@@ -110,7 +110,12 @@ impl DockerHost {
         }
     }
 
-    async fn client(&self) -> Result<&Client, DockerError> {
+    /// The version of the helper that this program would bring.
+    pub(crate) fn version_of_helper(&self) -> Option<&str> {
+        self.helper.as_ref()?.as_ref().ok().map(HelperBuild::version)
+    }
+
+    pub(crate) async fn client(&self) -> Result<&Client, DockerError> {
         let connect = async || match self.deadline {
             Some(deadline) => Client::connect_within(&self.endpoint, deadline).await,
             None => Client::connect(&self.endpoint).await,

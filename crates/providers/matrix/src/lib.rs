@@ -9,7 +9,7 @@
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
 //! | `client` | the HTTP calls |
 //! | `watch` | hears that something happened |
-//! | `health` | what `doctor` asks |
+//! | `health`, `probe` | what `doctor` asks, and what `init` wants to know |
 
 mod by_hand;
 pub mod client;
@@ -24,6 +24,7 @@ mod observe;
 pub mod op;
 mod perform;
 mod picture;
+pub mod probe;
 mod snapshot;
 pub mod spec;
 pub mod state;

@@ -4,7 +4,7 @@
 //! - `dialect`: the shapes that the file has had over time.
 //! - `op`, `apply`, `undo`: edits in the words of OpenClaw, done to a document and taken back.
 //! - `write`, `validate`, `gateway`: the file on disk, the program that checks it, the process that runs on it.
-//! - `health`: what `doctor` asks.
+//! - `health`, `glance`: what `doctor` asks, and what `init` wants to know.
 //! - `lower`, `system`, `diff`, `observe`, `provider`: what the planner and the engine ask of a system.
 
 mod apply;
@@ -14,6 +14,7 @@ mod document;
 mod engines;
 mod error;
 mod gateway;
+pub mod glance;
 pub mod health;
 mod lower;
 mod observe;

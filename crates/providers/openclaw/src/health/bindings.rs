@@ -154,15 +154,14 @@ pub(super) fn rooms(config: &Config<'_>) -> Vec<BoundRoom> {
 
 #[cfg(test)]
 mod tests {
-    use fraktalia_engine::health::{Check, within};
-    use fraktalia_model::SystemId;
+    use fraktalia_engine::health::{Check, PATIENCE, within};
     use serde_json::json;
 
     use super::*;
 
     async fn checks(config: Json) -> Vec<(String, Standing)> {
         let work = |list: Checklist| async move { examine(&list, &Config::read(&config)) };
-        let all = within(&SystemId::openclaw(), fraktalia_engine::health::PATIENCE, work).await;
+        let (all, _) = within("openclaw", PATIENCE, work).await;
         all.into_iter().map(|Check { code, standing, .. }| (code, standing)).collect()
     }
 
