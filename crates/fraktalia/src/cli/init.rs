@@ -40,13 +40,14 @@ pub struct InitArgs {
     pub catch_all: Option<String>,
     /// Where the access token of a Synapse administrator is: `file:PATH`, `env:NAME` or `command:PROGRAM WORDS`.
     #[arg(long, value_name = "SOURCE", default_value = "file:secrets/matrix-admin-token")]
-    pub admin_token: TokenSource,
+    pub admin_token: String,
     /// Do not ask: take what is found and what is said here.
     #[arg(short, long)]
     pub yes: bool,
 }
 
-/// Where a secret is, as one word of the command line.
+/// Where a secret is, as one word of the command line. Not read by the command line itself, which repeats what it does
+/// not understand: somebody may have written the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSource(pub SecretSource);
 

@@ -52,10 +52,8 @@ async fn examined(app: &App, patient: &Patient) -> Report {
 /// Asks, and mends one after another. What cannot be mended is said, and keeps nothing else from being mended.
 async fn mend(app: &App, patient: &Patient, args: &DoctorArgs, fixes: &[Fix]) -> Result<(), Failure> {
     // A run that is at work now has files that look left over; before the first run there is nothing to lock.
-    let _lock = match patient.paths.root().is_dir() {
-        true => Some(Lock::acquire(&patient.paths).map_err(SessionError::from)?),
-        false => None,
-    };
+    let there = patient.paths.root().is_dir();
+    let _lock = there.then(|| Lock::acquire(&patient.paths)).transpose().map_err(SessionError::from)?;
     let mut page = String::from("\n");
     doctor::intended(fixes, &app.err, &mut page);
     out::talk(&page);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fraktalia_model::SecretSource;
 
 use crate::app::App;
-use crate::cli::InitArgs;
+use crate::cli::{InitArgs, TokenSource};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::out;
@@ -37,9 +37,13 @@ pub async fn run(app: &App, args: &InitArgs) -> Result<Exit, Failure> {
             "say --yes to take what is found, and the rest by options",
         ));
     }
+    let TokenSource(token) = args
+        .admin_token
+        .parse()
+        .map_err(|hint: String| Failure::usage("--admin-token does not say where the token is", hint))?;
     let found = detect::detect(args).await;
     out::talk(&render::found(&sights(&found), &app.err));
-    let mut draft = drafted(args, &found);
+    let mut draft = drafted(args, token, &found);
     if asks {
         draft = ask::complete(draft, path)?;
     }
@@ -81,7 +85,7 @@ fn sights(found: &Found) -> Vec<render::Sight> {
 }
 
 /// What was said, or else found.
-fn drafted(args: &InitArgs, found: &Found) -> Draft {
+fn drafted(args: &InitArgs, admin_token: SecretSource, found: &Found) -> Draft {
     let seen = found.openclaw.as_ref().and_then(|openclaw| openclaw.as_ref().ok());
     let gateway = seen.map(|seen| {
         let usable = found.gateway && std::env::var_os(&seen.token_env).is_some();
@@ -92,7 +96,7 @@ fn drafted(args: &InitArgs, found: &Found) -> Draft {
         realm: args.realm.clone().unwrap_or_else(|| "home".into()),
         homeserver: args.homeserver.as_ref().map(trimmed).or_else(|| found.homeserver.as_ref().map(|seen| seen.url.clone())),
         server_name: args.server_name.clone().or_else(|| found.server_name.clone()),
-        admin_token: args.admin_token.0.clone(),
+        admin_token,
         bot: args.bot.clone().or_else(|| seen?.bot.clone()),
         config: args.openclaw_config.as_deref().or_else(|| Some(seen?.path.as_path())).map(at_home),
         cli: found.cli,

@@ -118,7 +118,7 @@ impl Report {
         line.plain(".").write(look, page);
         let fixes = self.fixes().len();
         if fixes > 0 {
-            let text = format!("`fraktalia doctor --fix` does {} of the cures.", number(fixes, "thing"));
+            let text = format!("{} can be mended safely: `fraktalia doctor --fix`", number(fixes, "thing"));
             Line::new().text(Tone::Hint, &text).write(look, page);
         }
     }

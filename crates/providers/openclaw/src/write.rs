@@ -25,7 +25,7 @@ pub(crate) struct Original {
     pub hash: String,
     mode: u32,
     pub uid: u32,
-    gid: u32,
+    pub gid: u32,
 }
 
 /// SHA-256, hex.

@@ -69,7 +69,7 @@ fn ignore(dir: &Path, file: &Path, written: &mut Vec<Written>) -> Result<(), Fai
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(failed(&path, error)),
     };
-    let top = file.components().next().map(|first| Path::new(&first).to_owned()).unwrap_or_default();
+    let top = file.components().next().map(|first| PathBuf::from(first.as_os_str())).unwrap_or_default();
     let line = if top == file { format!("/{}", file.display()) } else { format!("/{}/", top.display()) };
     let bare = line.trim_matches('/');
     if text.lines().any(|found| found.trim().trim_matches('/') == bare) {

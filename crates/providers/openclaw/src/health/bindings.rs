@@ -41,12 +41,12 @@ fn strangers(list: &Checklist, config: &Config<'_>) {
 
 /// Whether what is more special stands before the catch-all of its account.
 fn order(list: &Checklist, config: &Config<'_>) -> bool {
-    let hidden = |(at, key): (usize, &Option<Key>)| {
+    let behind = config.routes.iter().enumerate().filter_map(|(at, key)| {
         let key = key.as_ref().filter(|key| !key.is_catch_all())?;
         let before = config.routes[..at].iter().flatten().find(|other| other.is_catch_all() && covers(other, key))?;
         Some((key, before))
-    };
-    let behind: Vec<_> = config.routes.iter().enumerate().filter_map(hidden).collect();
+    });
+    let behind: Vec<_> = behind.collect();
     let Some((key, before)) = behind.first() else { return true };
     let more = behind.len() - 1;
     let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
