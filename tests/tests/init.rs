@@ -45,20 +45,28 @@ async fn what_is_there_is_found_written_down_and_ready_for_a_plan() {
         assert!(manifest.contains(&line), "{line} in\n{manifest}");
     }
     assert!(!format!("{manifest}{}", all(&ran)).contains("do-not-show"), "no secret is repeated");
-    assert!(ran.stderr.contains("fraktalia doctor") && ran.stderr.contains("fraktalia plan"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("fraktalia doctor") && ran.stderr.contains("fraktalia plan"),
+        "{}",
+        ran.stderr
+    );
     let token = stage.path("secrets/matrix-admin-token");
     assert_eq!(std::fs::metadata(&token).expect("it is there").permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_to_string(&token).expect("it can be read"), "");
     assert_eq!(stage.read(".gitignore"), "/secrets/\n");
-    let schema: serde_json::Value = serde_json::from_str(&stage.read("manifest.schema.json")).expect("a schema");
+    let schema: serde_json::Value =
+        serde_json::from_str(&stage.read("manifest.schema.json")).expect("a schema");
     assert!(schema["properties"]["fractals"].is_object());
 
     let checked = stage.run(&["check"]).await.expect(0);
     assert!(!all(&checked).contains("warning"), "{}", all(&checked));
     stage.write("secrets/matrix-admin-token", stage.synapse.admin_token());
     let _ = stage.run(&["doctor"]).await.expect(16);
-    std::fs::set_permissions(stage.path("home/.openclaw/openclaw.json"), std::fs::Permissions::from_mode(0o600))
-        .expect("its mode is set");
+    std::fs::set_permissions(
+        stage.path("home/.openclaw/openclaw.json"),
+        std::fs::Permissions::from_mode(0o600),
+    )
+    .expect("its mode is set");
     let doctor = stage.run(&["doctor"]).await.expect(0);
     assert!(doctor.stdout.contains("admin rights"), "{}", doctor.stdout);
     let _ = stage.run(&["plan"]).await.expect(0);
@@ -66,7 +74,8 @@ async fn what_is_there_is_found_written_down_and_ready_for_a_plan() {
     let again = stage.run(&["init", "--yes"]).await.expect(2);
     assert!(again.stderr.contains("is there already"), "{}", again.stderr);
     assert_eq!(stage.read("fraktalia.yaml"), manifest, "nothing is overwritten");
-    let other = stage.run(&["init", "--yes", "-f", "second/fraktalia.yaml", "--admin-token", "env:ADMIN"]).await;
+    let other =
+        stage.run(&["init", "--yes", "-f", "second/fraktalia.yaml", "--admin-token", "env:ADMIN"]).await;
     let _ = other.expect(0);
     assert!(stage.read("second/fraktalia.yaml").contains("admin_token: { env: ADMIN }"));
     assert!(!stage.path("second/secrets").exists());
@@ -90,7 +99,13 @@ async fn with_nothing_there_it_asks_and_nonsense_is_refused_with_a_reason() {
     let (code, said) = terminal.end();
     assert_eq!(code, Some(0), "{said}");
     let manifest = std::fs::read_to_string(dir.path().join("fraktalia.yaml")).expect("written");
-    for line in ["realm: den", "\n  homeserver: http://127.0.0.1:1", "\n  server_name: chat.den", "\n  bot: \"@felix:chat.den\"", "\n# openclaw:"] {
+    for line in [
+        "realm: den",
+        "\n  homeserver: http://127.0.0.1:1",
+        "\n  server_name: chat.den",
+        "\n  bot: \"@felix:chat.den\"",
+        "\n# openclaw:",
+    ] {
         assert!(manifest.contains(line), "{line} in\n{manifest}");
     }
     let mut terminal = Terminal::start(dir.path(), &["check"]);
@@ -116,7 +131,11 @@ async fn a_no_writes_nothing_and_options_are_checked_as_answers_are() {
         (&["--realm", "my home"], 10, "realm"),
         (&["--homeserver", "http://127.0.0.1:1", "--server-name", "chat.den", "--bot", "agent"], 10, "bot"),
         (&["--admin-token", "syt_do-not-show"], 2, "file:PATH"),
-        (&["--openclaw-config", "none/openclaw.json", "--homeserver", "\u{1b}[2J"], 0, "no homeserver answers"),
+        (
+            &["--openclaw-config", "none/openclaw.json", "--homeserver", "\u{1b}[2J"],
+            0,
+            "no homeserver answers",
+        ),
     ];
     for (args, expected, says) in nonsense {
         let args = [&["init", "--yes"], args].concat();

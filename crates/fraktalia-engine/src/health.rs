@@ -214,8 +214,12 @@ pub async fn within<T, F: Future<Output = T>>(
     let list = Checklist::new(system);
     let answer = tokio::time::timeout(patience, work(list.clone())).await.ok();
     if answer.is_none() {
-        let text = format!("gave no answer within {} s; what is missing here was not checked", patience.as_secs());
-        list.note(list.failure("health.slow", "answers", text).cure(Cure::edit("see whether it is overloaded or hung")));
+        let text =
+            format!("gave no answer within {} s; what is missing here was not checked", patience.as_secs());
+        list.note(
+            list.failure("health.slow", "answers", text)
+                .cure(Cure::edit("see whether it is overloaded or hung")),
+        );
     }
     (list.take(), answer)
 }

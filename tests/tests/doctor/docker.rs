@@ -42,7 +42,7 @@ async fn a_helper_that_is_gone_a_user_that_an_image_does_not_know_and_a_workspac
     assert_eq!(before.standings("docker.helper"), ["not_checked"], "it comes with the first apply");
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     let fine = Report::of(&stage, &[], 0).await;
-    for code in ["docker.helper", "docker.version", "plane.helper", "plane.rules", "docker.plain-port"] {
+    for code in ["docker.helper", "docker.version", "plane.helper", "plane.rules"] {
         assert_eq!(fine.standings(code), ["ok"], "{code}");
     }
 

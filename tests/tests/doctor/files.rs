@@ -63,7 +63,8 @@ async fn a_run_that_was_not_finished_an_empty_secret_and_one_in_git_are_said() {
     assert_eq!(Report::of(&stage, &[], 0).await.standings("state.run"), ["ok"]);
 
     let git = |words: &[&str]| {
-        let done = Command::new("git").args(words).current_dir(stage.dir()).output().expect("git is installed");
+        let done =
+            Command::new("git").args(words).current_dir(stage.dir()).output().expect("git is installed");
         assert!(done.status.success(), "{words:?}");
     };
     git(&["init", "--quiet"]);
@@ -89,7 +90,9 @@ async fn openclaw_json_that_is_open_misrouted_or_broken_is_said() {
     let file = "gateway/openclaw.json";
     let fine = stage.read(file);
     let report = Report::of(&stage, &[], 0).await;
-    for code in ["openclaw.file", "openclaw.writable", "openclaw.readers", "openclaw.order", "openclaw.catch-all"] {
+    for code in
+        ["openclaw.file", "openclaw.writable", "openclaw.readers", "openclaw.order", "openclaw.catch-all"]
+    {
         assert_eq!(report.standings(code), ["ok"], "{code}");
     }
 
@@ -107,19 +110,27 @@ async fn openclaw_json_that_is_open_misrouted_or_broken_is_said() {
     assert!(fine.contains(catch_all), "{fine}");
     let without = fine.replacen(catch_all, "", 1);
     stage.write(file, &without);
-    assert!(Report::of(&stage, &[], 0).await.said("openclaw.catch-all", "warning").contains("nobody answers"));
+    assert!(
+        Report::of(&stage, &[], 0).await.said("openclaw.catch-all", "warning").contains("nobody answers")
+    );
     let first = format!("bindings: [ {}", catch_all.replace(" // stays last", ""));
     stage.write(file, &without.replacen("bindings: [", &first, 1));
-    assert!(Report::of(&stage, &[], 0).await.said("openclaw.order", "warning").contains("catch-all of `felix`"));
+    assert!(
+        Report::of(&stage, &[], 0).await.said("openclaw.order", "warning").contains("catch-all of `felix`")
+    );
 
     let stranger = "bindings: [ { agentId: 'nobody', match: { channel: 'matrix' } },";
     stage.write(file, &fine.replacen("bindings: [", stranger, 1));
     assert!(Report::of(&stage, &[], 16).await.said("openclaw.unknown-agent", "failure").contains("`nobody`"));
     let outlet = "felix: { sandbox: { docker: { binds: ['/var/run/docker.sock:/var/run/docker.sock'] } },";
     stage.write(file, &fine.replacen("felix: {", outlet, 1));
-    assert!(Report::of(&stage, &[], 16).await.said("openclaw.sandboxes", "failure").contains("Docker socket"));
+    assert!(
+        Report::of(&stage, &[], 16).await.said("openclaw.sandboxes", "failure").contains("Docker socket")
+    );
     stage.write(file, &fine.replacen("enabled: true", "enabled: true, userId: '@other:chat.stage'", 1));
-    assert!(Report::of(&stage, &[], 16).await.said("openclaw.channel", "failure").contains("@other:chat.stage"));
+    assert!(
+        Report::of(&stage, &[], 16).await.said("openclaw.channel", "failure").contains("@other:chat.stage")
+    );
 
     stage.write(file, "{ agents: ");
     let broken = Report::of(&stage, &[], 16).await;

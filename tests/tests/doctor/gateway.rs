@@ -13,7 +13,8 @@ async fn a_gateway_that_is_away_or_on_another_file_is_said() {
     }
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
     let fine = Report::of(&stage, &[], 0).await;
-    for code in ["openclaw.gateway", "openclaw.live", "openclaw.version", "openclaw.cli", "openclaw.channel"] {
+    for code in ["openclaw.gateway", "openclaw.live", "openclaw.version", "openclaw.cli", "openclaw.channel"]
+    {
         assert_eq!(fine.standings(code), ["ok"], "{code}");
     }
     assert!(fine.said("openclaw.literal-token", "warning").contains("gateway.auth.token"));

@@ -33,7 +33,10 @@ async fn limits_that_were_put_back_are_said_and_lifted() {
     report.said("matrix.rate", "warning");
     assert_eq!(limit(&stage, stage.bot.user_id()).await, json!({}), "nothing was changed yet");
     let report = Report::of(&stage, &["--fix", "--yes"], 0).await;
-    assert_eq!((report.standings("matrix.rate"), report.standings("matrix.bot-rate")), (vec!["ok"], vec!["ok"]));
+    assert_eq!(
+        (report.standings("matrix.rate"), report.standings("matrix.bot-rate")),
+        (vec!["ok"], vec!["ok"])
+    );
     assert_eq!(limit(&stage, stage.bot.user_id()).await["messages_per_second"], 0);
 }
 
@@ -42,7 +45,10 @@ async fn a_room_of_two_one_that_the_bot_left_and_one_that_is_gone_are_said() {
     let Some(stage) = garden().await else { return };
     let (admin, bot) = (stage.synapse.admin(), stage.bot.user_id());
     let fine = stage.read("gateway/openclaw.json");
-    let room = admin.create_room(&json!({ "room_alias_name": "pair", "preset": "private_chat" })).await.expect("made");
+    let room = admin
+        .create_room(&json!({ "room_alias_name": "pair", "preset": "private_chat" }))
+        .await
+        .expect("made");
     admin.force_join(&room, bot).await.expect("joined");
     let bind = |room: &str| {
         format!(
@@ -55,7 +61,10 @@ async fn a_room_of_two_one_that_the_bot_left_and_one_that_is_gone_are_said() {
     assert!(said.contains("#pair:chat.stage has 2 members") && said.contains("direct chat"), "{said}");
 
     // With settings of its own it is a room, whatever it looks like; marked as a direct chat it is not.
-    stage.write("gateway/openclaw.json", &bound.replacen("groups: {", &format!("groups: {{ '{room}': {{}},"), 1));
+    stage.write(
+        "gateway/openclaw.json",
+        &bound.replacen("groups: {", &format!("groups: {{ '{room}': {{}},"), 1),
+    );
     assert_eq!(Report::of(&stage, &[], 0).await.standings("matrix.rooms"), ["ok"]);
     stage.write("gateway/openclaw.json", &bound);
     for user in ["ana", "ben"] {
@@ -94,7 +103,9 @@ async fn a_room_of_two_one_that_the_bot_left_and_one_that_is_gone_are_said() {
 #[tokio::test]
 async fn a_homeserver_that_is_away_or_hangs_or_knows_us_not_hides_nothing_else() {
     let Some(stage) = garden().await else { return };
-    for (how, says) in [(Break::Lost, "connection broke"), (Break::Html, "not Matrix"), (Break::Hang, "no answer")] {
+    for (how, says) in
+        [(Break::Lost, "connection broke"), (Break::Html, "not Matrix"), (Break::Hang, "no answer")]
+    {
         stage.proxy.break_if(move |_, _| Some(how));
         let report = Report::of(&stage, &[], 16).await;
         assert!(report.said("matrix.reach", "failure").contains(says));
@@ -140,7 +151,9 @@ async fn settings_of_synapse_are_read_where_they_are_named() {
     chmod(&stage, "named.yaml", 0o644);
     assert!(Report::of(&stage, &named, 0).await.said("matrix.settings", "warning").contains("everybody"));
     stage.write("named.yaml", "server_name: other.home\n");
-    assert!(Report::of(&stage, &named, 0).await.said("matrix.settings", "not_checked").contains("other.home"));
+    assert!(
+        Report::of(&stage, &named, 0).await.said("matrix.settings", "not_checked").contains("other.home")
+    );
     stage.write("named.yaml", "registration_shared_secret: [do-not-show");
     let ran = stage.run(&["doctor", "--homeserver-yaml", "named.yaml"]).await.expect(0);
     assert!(ran.stdout.contains("named.yaml") && !ran.stdout.contains("do-not-show"), "{}", ran.stdout);

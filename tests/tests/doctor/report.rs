@@ -61,7 +61,8 @@ impl Report {
 
 /// Sets the permissions of a file on the stage.
 pub fn chmod(stage: &Stage, name: &str, mode: u32) {
-    std::fs::set_permissions(stage.path(name), std::fs::Permissions::from_mode(mode)).expect("the mode is set");
+    std::fs::set_permissions(stage.path(name), std::fs::Permissions::from_mode(mode))
+        .expect("the mode is set");
 }
 
 /// The permissions of a file on the stage.

@@ -27,7 +27,8 @@ pub struct Terminal {
 impl Terminal {
     /// Starts the program in `dir`, with nothing in its environment but a home that is empty.
     pub fn start(dir: &Path, args: &[&str]) -> Self {
-        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        let keys =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&keys).and_then(|()| unlockpt(&keys)).expect("it may be used");
         let name = ptsname(&keys, Vec::new()).expect("its name");
         let name = name.into_string().expect("a path");

@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn sizes_are_read_at_a_glance() {
-        for (bytes, text) in [(0, "0 MB"), (340_900_000, "340 MB"), (1_260_000_000, "1.2 GB"), (99_999_999_999, "99 GB")]
+        for (bytes, text) in
+            [(0, "0 MB"), (340_900_000, "340 MB"), (1_260_000_000, "1.2 GB"), (99_999_999_999, "99 GB")]
         {
             assert_eq!(size(bytes), text);
         }

@@ -48,7 +48,8 @@ fn narrow(path: &Path, mode: u32) -> Result<(), MendError> {
     let failed = |source: io::Error| MendError::File { doing, path: path.into(), source };
     // No link is followed, and a pipe in the file's place does not make us wait.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?);
+    let file =
+        File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?);
     let meta = file.metadata().map_err(failed)?;
     let changed = |what| Err(MendError::Changed { path: path.into(), what });
     if !meta.is_file() && !meta.is_dir() {

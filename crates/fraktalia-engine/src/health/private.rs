@@ -42,7 +42,8 @@ pub fn too_open(list: &Checklist, code: &str, title: &str, path: &Path, meta: &M
         (Eyes::Owner, _) => "others can write to it",
     };
     let found = format!("{} has mode {mode:04o}: {who}", path.display());
-    let check = list.failure(code, title, found).cure(Cure::run(format!("chmod {right:o} {}", path_word(path))));
+    let check =
+        list.failure(code, title, found).cure(Cure::run(format!("chmod {right:o} {}", path_word(path))));
     // What belongs to somebody else is theirs to change.
     let ours = meta.uid() == rustix::process::geteuid().as_raw();
     Some(if ours { check.fix(Fix::Chmod { path: path.into(), mode: right }) } else { check })
@@ -54,9 +55,13 @@ mod tests {
 
     #[test]
     fn a_file_is_open_to_whoever_a_bit_lets_in() {
-        for (mode, eyes) in
-            [(0o600, Eyes::Owner), (0o400, Eyes::Owner), (0o640, Eyes::Group), (0o644, Eyes::All), (0o604, Eyes::All)]
-        {
+        for (mode, eyes) in [
+            (0o600, Eyes::Owner),
+            (0o400, Eyes::Owner),
+            (0o640, Eyes::Group),
+            (0o644, Eyes::All),
+            (0o604, Eyes::All),
+        ] {
             assert_eq!(Eyes::of(mode), eyes, "{mode:o}");
         }
     }

@@ -13,15 +13,15 @@ use crate::secrets::Secrets;
 const GIT: Duration = Duration::from_secs(5);
 
 /// A secret and what it is for: `matrix.admin_token`.
-pub struct Named<'a> {
+pub struct Named {
     /// Its place in the manifest.
     pub what: String,
     /// Where its text is.
-    pub source: &'a SecretSource,
+    pub source: SecretSource,
 }
 
 /// Notes down how the secrets are kept. None of them is read here; the system that it is for says whether it is right.
-pub async fn examine(list: &Checklist, base: &Path, secrets: &Secrets, named: &[Named<'_>]) {
+pub async fn examine(list: &Checklist, base: &Path, secrets: &Secrets, named: &[Named]) {
     let mut fine = 0;
     for one in named {
         if look(list, base, secrets, one).await {
@@ -29,19 +29,23 @@ pub async fn examine(list: &Checklist, base: &Path, secrets: &Secrets, named: &[
         }
     }
     if fine == named.len() && fine > 0 {
-        let text = if fine == 1 { "1, kept from others".into() } else { format!("{fine}, all kept from others") };
+        let text =
+            if fine == 1 { "1, kept from others".into() } else { format!("{fine}, all kept from others") };
         list.ok("secrets.kept", "secrets", text);
     }
 }
 
 /// Whether there is nothing to say about one of them.
-async fn look(list: &Checklist, base: &Path, secrets: &Secrets, one: &Named<'_>) -> bool {
+async fn look(list: &Checklist, base: &Path, secrets: &Secrets, one: &Named) -> bool {
     let (code, what) = ("secrets.kept", &one.what);
-    let file = match one.source {
+    let file = match &one.source {
         SecretSource::File(file) => secrets.path(file),
         SecretSource::Env(name) if std::env::var_os(name).is_none() => {
             let text = format!("{what}: the environment variable {name} is not set here");
-            list.note(list.warning(code, "secrets", text).cure(Cure::edit(format!("set {name} for whoever runs fraktalia"))));
+            list.note(
+                list.warning(code, "secrets", text)
+                    .cure(Cure::edit(format!("set {name} for whoever runs fraktalia"))),
+            );
             return false;
         }
         SecretSource::Env(_) | SecretSource::Command(_) => return true,

@@ -85,7 +85,9 @@ fn record(list: &Checklist, paths: &StatePaths, realm: &str, registry: &Registry
             list.ok("state.record", "record", format!("{number} resources are ours"));
         }
         Err(error) => {
-            let cure = Cure::edit("docs/guide/when-something-fails.md: what is lost with the state directory, and what is not");
+            let cure = Cure::edit(
+                "docs/guide/when-something-fails.md: what is lost with the state directory, and what is not",
+            );
             list.note(list.failure("state.record", "record", chain(&error)).cure(cure));
         }
     }
@@ -109,7 +111,8 @@ fn run(list: &Checklist, paths: &StatePaths) -> bool {
     for path in journals.iter().rev() {
         match journal::read(path) {
             Ok(Some(run)) if run.closed.is_none() => {
-                let text = format!("{} was not finished; nothing else is applied until it is", run.header.run);
+                let text =
+                    format!("{} was not finished; nothing else is applied until it is", run.header.run);
                 let check = list.failure(code, title, text).cure(Cure::run("fraktalia resume"));
                 list.note(check.cure(Cure::edit("or take it back: `fraktalia rollback`")));
                 return true;
@@ -120,7 +123,9 @@ fn run(list: &Checklist, paths: &StatePaths) -> bool {
             }
             Ok(None) => {}
             Err(error) => {
-                let cure = Cure::edit("read what it says, then move it away: nothing is applied on the strength of it");
+                let cure = Cure::edit(
+                    "read what it says, then move it away: nothing is applied on the strength of it",
+                );
                 list.note(list.failure(code, title, chain(&error)).cure(cure));
                 return true;
             }
@@ -151,7 +156,8 @@ pub fn leftover(list: &Checklist, code: &str, mut left: Vec<PathBuf>) {
     let words: Vec<String> = left.iter().map(|path| path_word(path)).collect();
     // A directory is in it only when it is empty.
     let verb = if left.iter().any(|path| path.is_dir()) { "rm -d" } else { "rm" };
-    let mut check = list.warning(code, "leftovers", text).cure(Cure::run(format!("{verb} {}", words.join(" "))));
+    let mut check =
+        list.warning(code, "leftovers", text).cure(Cure::run(format!("{verb} {}", words.join(" "))));
     for path in left {
         check = check.fix(Fix::Remove { path });
     }

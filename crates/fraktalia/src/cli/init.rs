@@ -55,7 +55,9 @@ impl FromStr for TokenSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write file:PATH, env:NAME or command:PROGRAM WORDS; the token itself is never given".to_owned();
+        let wrong = || {
+            "write file:PATH, env:NAME or command:PROGRAM WORDS; the token itself is never given".to_owned()
+        };
         let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
         if rest.trim().is_empty() {
             return Err(wrong());
@@ -77,7 +79,10 @@ mod tests {
     fn a_source_is_named_and_a_token_itself_is_refused() {
         let source = |text: &str| text.parse().map(|TokenSource(source)| source);
         assert_eq!(source("env:ADMIN"), Ok(SecretSource::Env("ADMIN".into())));
-        assert_eq!(source("command:pass show matrix"), Ok(SecretSource::Command(vec!["pass".into(), "show".into(), "matrix".into()])));
+        assert_eq!(
+            source("command:pass show matrix"),
+            Ok(SecretSource::Command(vec!["pass".into(), "show".into(), "matrix".into()]))
+        );
         for wrong in ["syt_YWRtaW4_secret", "token:syt", "env:", "file: "] {
             let error = source(wrong).expect_err(wrong);
             assert!(!error.contains("syt"), "what may be a token is not repeated: {error}");

@@ -71,9 +71,7 @@ async fn mend(app: &App, patient: &Patient, args: &DoctorArgs, fixes: &[Fix]) ->
         let mut page = String::new();
         let line = match &error {
             None => Line::new().text(Tone::Add, "done  ").hang().plain(&fix.to_string()),
-            Some(error) => {
-                Line::new().text(Tone::Bad, "not done  ").hang().plain(&format!("{fix}: {error}"))
-            }
+            Some(error) => Line::new().text(Tone::Bad, "not done  ").hang().plain(&format!("{fix}: {error}")),
         };
         line.write(&app.err, &mut page);
         out::talk(&page);

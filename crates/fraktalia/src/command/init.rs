@@ -94,7 +94,11 @@ fn drafted(args: &InitArgs, admin_token: SecretSource, found: &Found) -> Draft {
     let trimmed = |url: &String| url.trim_end_matches('/').to_owned();
     Draft {
         realm: args.realm.clone().unwrap_or_else(|| "home".into()),
-        homeserver: args.homeserver.as_ref().map(trimmed).or_else(|| found.homeserver.as_ref().map(|seen| seen.url.clone())),
+        homeserver: args
+            .homeserver
+            .as_ref()
+            .map(trimmed)
+            .or_else(|| found.homeserver.as_ref().map(|seen| seen.url.clone())),
         server_name: args.server_name.clone().or_else(|| found.server_name.clone()),
         admin_token,
         bot: args.bot.clone().or_else(|| seen?.bot.clone()),
@@ -125,16 +129,29 @@ fn next(path: &Path, draft: &Draft, written: &[Written]) -> Vec<render::Next> {
     };
     let command = |name: &str| format!("fraktalia {name}{option}");
     let mut steps = Vec::new();
-    if draft.homeserver.is_none() || draft.server_name.is_none() || draft.bot.is_none() || draft.config.is_none() {
-        steps.push(render::Next::new(format!("fill in {}", path.display()), "what was not found is marked there"));
+    if draft.homeserver.is_none()
+        || draft.server_name.is_none()
+        || draft.bot.is_none()
+        || draft.config.is_none()
+    {
+        steps.push(render::Next::new(
+            format!("fill in {}", path.display()),
+            "what was not found is marked there",
+        ));
     }
     match &draft.admin_token {
         SecretSource::File(file) if written.iter().any(|one| one.is_secret) => {
             let file = path.parent().unwrap_or(Path::new("")).join(file);
             let word = fraktalia_engine::health::path_word(&file);
-            steps.push(render::Next::new(format!("cat > {word}"), "paste the access token of a Synapse administrator, then Ctrl-D"));
+            steps.push(render::Next::new(
+                format!("cat > {word}"),
+                "paste the access token of a Synapse administrator, then Ctrl-D",
+            ));
         }
-        SecretSource::Env(name) => steps.push(render::Next::new(format!("export {name}=..."), "the access token of a Synapse administrator")),
+        SecretSource::Env(name) => steps.push(render::Next::new(
+            format!("export {name}=..."),
+            "the access token of a Synapse administrator",
+        )),
         _ => {}
     }
     steps.push(render::Next::new(command("doctor"), "is everything as it should be?"));

@@ -76,7 +76,13 @@ impl Report {
     /// For programs.
     pub fn document(&self) -> Document<'_> {
         let counts = self.counts();
-        Document { format: FORMAT, realm: &self.realm, healthy: counts.failure == 0, counts, checks: &self.checks }
+        Document {
+            format: FORMAT,
+            realm: &self.realm,
+            healthy: counts.failure == 0,
+            counts,
+            checks: &self.checks,
+        }
     }
 
     /// For people.
@@ -110,7 +116,9 @@ impl Report {
         if counts.not_checked > 0 {
             line = line.plain(&format!(", {} not checked", counts.not_checked));
         }
-        for (count, what, tone) in [(counts.warning, "warning", Tone::Warn), (counts.failure, "failure", Tone::Bad)] {
+        for (count, what, tone) in
+            [(counts.warning, "warning", Tone::Warn), (counts.failure, "failure", Tone::Bad)]
+        {
             if count > 0 {
                 line = line.plain(", ").text(tone, &number(count, what));
             }
@@ -131,7 +139,8 @@ fn write_check(check: &Check, column: usize, look: &Look, page: &mut String) {
         Standing::Warning => ("!", Tone::Warn),
         Standing::Failure => ("✗", Tone::Bad),
     };
-    let weight = if matches!(check.standing, Standing::Ok | Standing::NotChecked) { Tone::Faint } else { Tone::Plain };
+    let weight =
+        if matches!(check.standing, Standing::Ok | Standing::NotChecked) { Tone::Faint } else { Tone::Plain };
     Line::indented(2)
         .text(tone, symbol)
         .space(1)
@@ -144,10 +153,17 @@ fn write_check(check: &Check, column: usize, look: &Look, page: &mut String) {
         match cure {
             // Not folded: it is to be copied.
             Cure::Run(command) => {
-                Line::indented(column).text(Tone::Faint, "$ ").text(Tone::Hint, command).write_whole(look, page);
+                Line::indented(column)
+                    .text(Tone::Faint, "$ ")
+                    .text(Tone::Hint, command)
+                    .write_whole(look, page);
             }
             Cure::Do(text) => {
-                Line::indented(column).text(Tone::Faint, "> ").hang().text(Tone::Hint, text).write(look, page);
+                Line::indented(column)
+                    .text(Tone::Faint, "> ")
+                    .hang()
+                    .text(Tone::Hint, text)
+                    .write(look, page);
             }
         }
     }

@@ -30,7 +30,11 @@ impl DockerHost {
     pub async fn examine(&self, list: &Checklist, manifest: &Manifest) {
         let host = self.host();
         if !is_asked(manifest, host) {
-            return list.note(list.unknown("docker.reach", "reachable", "nothing in the manifest runs on it"));
+            return list.note(list.unknown(
+                "docker.reach",
+                "reachable",
+                "nothing in the manifest runs on it",
+            ));
         }
         let client = match self.client().await {
             Ok(client) => client,
@@ -81,11 +85,17 @@ impl Look<'_> {
         let (code, title) = ("docker.version", "version");
         let found = match self.client.docker().version().await {
             Ok(found) => found,
-            Err(error) => return self.list.note(self.list.unknown(code, title, bounded(&error.to_string(), 200))),
+            Err(error) => {
+                return self.list.note(self.list.unknown(code, title, bounded(&error.to_string(), 200)));
+            }
         };
         let (version, api) = (found.version.unwrap_or_default(), found.api_version.unwrap_or_default());
         let version = bounded(&version, 40);
-        let tested = if version.starts_with(TESTED) { String::new() } else { format!("; all is tested with {TESTED}") };
+        let tested = if version.starts_with(TESTED) {
+            String::new()
+        } else {
+            format!("; all is tested with {TESTED}")
+        };
         let text = format!("Docker {version}, API {}, {}{tested}", bounded(&api, 20), self.client.arch());
         self.list.ok(code, title, text);
     }

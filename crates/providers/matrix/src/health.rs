@@ -51,7 +51,8 @@ impl Matrix {
                 return settings::examine(list, exam.settings, &self.server_name, None);
             }
         };
-        let rooms = if self.is_usable(list, &client).await { self.inside(list, &client, exam).await } else { None };
+        let rooms =
+            if self.is_usable(list, &client).await { self.inside(list, &client, exam).await } else { None };
         settings::examine(list, exam.settings, &self.server_name, rooms);
     }
 
@@ -86,8 +87,11 @@ impl Matrix {
         list.ok("matrix.reach", "reachable", self.homeserver.as_str());
         let server = me.0.split_once(':').map_or("", |(_, server)| server);
         if server != self.server_name {
-            let text = format!("it is the homeserver of `{server}`, and the manifest says `{}`", self.server_name);
-            let cure = Cure::edit(format!("set `matrix.server_name` to `{server}`, or `matrix.homeserver` to the right one"));
+            let text =
+                format!("it is the homeserver of `{server}`, and the manifest says `{}`", self.server_name);
+            let cure = Cure::edit(format!(
+                "set `matrix.server_name` to `{server}`, or `matrix.homeserver` to the right one"
+            ));
             list.note(list.failure("matrix.server-name", "server name", text).cure(cure));
         }
         match client.is_admin().await {
@@ -140,7 +144,8 @@ impl Matrix {
         match client.account(bot).await {
             Ok(Some(account)) if account.deactivated => {
                 let text = format!("{bot} is deactivated: the gateway cannot log in as it");
-                let cure = Cure::edit("activate it with a new password, or name another user as `matrix.bot`");
+                let cure =
+                    Cure::edit("activate it with a new password, or name another user as `matrix.bot`");
                 return list.note(list.failure(code, title, text).cure(cure));
             }
             Ok(Some(_)) => list.ok(code, title, bot.0.as_str()),
@@ -164,14 +169,20 @@ async fn own_limit(list: &Checklist, client: &Client) {
 
 async fn limit(list: &Checklist, client: &Client, user: &UserId, code: &str, title: &str, why: &str) {
     match client.rate_limit(user).await {
-        Ok(Some(RateLimit { messages_per_second: 0, .. })) => list.ok(code, title, format!("lifted for {user}")),
+        Ok(Some(RateLimit { messages_per_second: 0, .. })) => {
+            list.ok(code, title, format!("lifted for {user}"))
+        }
         Ok(found) => {
             let found = match found {
                 Some(limit) => format!("{user} may do {} things a second", limit.messages_per_second),
                 None => format!("{user} is slowed down as everybody is"),
             };
             let check = list.warning(code, title, format!("{found}: {why}"));
-            list.note(check.cure(Cure::run("fraktalia doctor --fix")).fix(Fix::LiftRateLimit { user: user.clone() }));
+            list.note(
+                check
+                    .cure(Cure::run("fraktalia doctor --fix"))
+                    .fix(Fix::LiftRateLimit { user: user.clone() }),
+            );
         }
         Err(error) => failed(list, code, title, &error),
     }
@@ -193,7 +204,11 @@ async fn version(list: &Checklist, client: &Client) {
             let text = format!("Synapse {found} is older than {tested}, which all is tested with");
             list.note(list.warning(code, title, text).cure(Cure::edit("update it when that suits you")));
         }
-        None => list.note(list.unknown(code, title, format!("`{found}` is no version of Synapse that we can read"))),
+        None => list.note(list.unknown(
+            code,
+            title,
+            format!("`{found}` is no version of Synapse that we can read"),
+        )),
     }
 }
 
@@ -206,14 +221,17 @@ fn numbers(text: &str) -> Option<(u32, u32)> {
 async fn delegated(list: &Checklist, client: &Client) {
     if let Ok(true) = client.delegates_accounts().await {
         let text = "accounts live in an authentication service, where we can make neither users nor tokens";
-        let cure = Cure::edit("make users there (mas-cli manage register-user); `account: own` is not possible");
+        let cure =
+            Cure::edit("make users there (mas-cli manage register-user); `account: own` is not possible");
         list.note(list.warning("matrix.delegated", "accounts", text).cure(cure));
     }
 }
 
 fn no_admin(list: &Checklist, me: &UserId) {
     let text = format!("{me} is no server admin");
-    let cure = Cure::edit("let `matrix.admin_token` be the token of an administrator (`register_new_matrix_user --admin`)");
+    let cure = Cure::edit(
+        "let `matrix.admin_token` be the token of an administrator (`register_new_matrix_user --admin`)",
+    );
     list.note(list.failure("matrix.admin", "admin rights", text).cure(cure));
 }
 

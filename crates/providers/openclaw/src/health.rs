@@ -96,11 +96,16 @@ fn shape(list: &Checklist, config: &Json) {
         }
         Detected::Unknown => {
             let text = "it has no agents yet, and nothing says in which shape they are to be written";
-            list.note(list.check(Standing::NotChecked, code, title, text).cure(Cure::edit(FileError::NoDialect.hint())));
+            list.note(
+                list.check(Standing::NotChecked, code, title, text)
+                    .cure(Cure::edit(FileError::NoDialect.hint())),
+            );
         }
         Detected::Is(dialect) | Detected::WrittenBy(dialect) => {
             let table = match dialect {
-                fraktalia_model::manifest::Dialect::List => "`agents.list`, as releases before 2026.8 write it",
+                fraktalia_model::manifest::Dialect::List => {
+                    "`agents.list`, as releases before 2026.8 write it"
+                }
                 fraktalia_model::manifest::Dialect::Entries => "`agents.entries`",
             };
             list.ok(code, title, table);

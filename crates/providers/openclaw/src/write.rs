@@ -88,8 +88,7 @@ impl Original {
     pub fn candidate(&self, text: &str) -> Result<NamedTempFile, FileError> {
         let dir = self.dir();
         let failed = || io_error("write a file beside", &self.path);
-        let mut file =
-            tempfile::Builder::new().prefix(CANDIDATE).tempfile_in(dir).map_err(failed())?;
+        let mut file = tempfile::Builder::new().prefix(CANDIDATE).tempfile_in(dir).map_err(failed())?;
         file.write_all(text.as_bytes()).map_err(failed())?;
         let created = file.as_file().metadata().map_err(failed())?;
         if (created.uid(), created.gid()) != (self.uid, self.gid) {

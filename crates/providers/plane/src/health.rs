@@ -24,7 +24,8 @@ impl Plane {
             }
             Ok(Answer::Refused { what, hint }) => list.note(list.failure(code, title, what).hint(hint)),
             Err(LinkError::Absent { what }) if held => {
-                let text = format!("{what}: no forwarded port leads anywhere, and no changed rule is put back");
+                let text =
+                    format!("{what}: no forwarded port leads anywhere, and no changed rule is put back");
                 list.note(list.failure(code, title, text).cure(Cure::run("fraktalia apply")));
             }
             Err(LinkError::Absent { what }) => list.note(list.unknown(code, title, format!("{what} yet"))),
@@ -47,7 +48,8 @@ fn rules(list: &Checklist, view: &View) {
         return list.note(check.cure(Cure::run("fraktalia apply")));
     }
     if view.healed > 0 {
-        let text = format!("in force; somebody took the rules away {} times, and they were put back", view.healed);
+        let text =
+            format!("in force; somebody took the rules away {} times, and they were put back", view.healed);
         let cure = Cure::edit("is it `nftables.service` or a firewall that flushes the whole ruleset?");
         return list.note(list.warning(code, title, text).cure(cure));
     }

@@ -47,7 +47,8 @@ pub fn examine(list: &Checklist, manifest: &Manifest) {
 /// Whether the user of a fractal's sandbox can write to its workspace.
 fn writers(list: &Checklist, manifest: &Manifest, fractal: &Fractal, meta: &Metadata) {
     let Some(sandbox) = fractal.sandbox.as_ref().and_then(|key| manifest.sandboxes.get(key)) else { return };
-    let writes = sandbox.workspace_access == Some(WorkspaceAccess::Rw) && sandbox.mode != Some(SandboxMode::Off);
+    let writes =
+        sandbox.workspace_access == Some(WorkspaceAccess::Rw) && sandbox.mode != Some(SandboxMode::Off);
     let Some(user) = sandbox.user.as_deref().filter(|_| writes).and_then(user) else { return };
     if may_write(user, meta.uid(), meta.gid(), meta.mode()) {
         return;

@@ -7,7 +7,7 @@ use fraktalia_engine::health::secrets::Named;
 use fraktalia_engine::health::{self, BoundRoom, Check, Checklist, Fix, PATIENCE, Standing, within};
 use fraktalia_engine::ledger::Ledger;
 use fraktalia_engine::{Registry, Secrets, StatePaths};
-use fraktalia_model::{Manifest, Notes, Severity};
+use fraktalia_model::{Manifest, Notes, SecretSource, Severity};
 use fraktalia_openclaw::health::Looked;
 use fraktalia_plan::System as _;
 
@@ -197,9 +197,9 @@ async fn all(looks: Vec<impl Future<Output = Vec<Check>>>) -> Vec<Check> {
 }
 
 /// The secrets that the manifest names, with what they are for.
-fn secrets(manifest: &Manifest) -> Vec<Named<'_>> {
+fn secrets(manifest: &Manifest) -> Vec<Named> {
     let mut all = Vec::new();
-    let mut add = |what: String, source| all.push(Named { what, source });
+    let mut add = |what: String, source: &SecretSource| all.push(Named { what, source: source.clone() });
     if let Some(matrix) = &manifest.matrix {
         add("matrix.admin_token".into(), &matrix.admin_token);
     }
@@ -210,6 +210,11 @@ fn secrets(manifest: &Manifest) -> Vec<Named<'_>> {
     for (name, user) in &manifest.users {
         if let Some(password) = &user.password {
             add(format!("users.{name}.password"), password);
+        }
+    }
+    for (name, host) in &manifest.hosts {
+        if let Some(tls) = &host.tls {
+            add(format!("hosts.{name}.tls.key"), &SecretSource::File(tls.key.clone()));
         }
     }
     all

@@ -23,9 +23,17 @@ pub fn complete(mut draft: Draft, path: &Path) -> Result<Draft, Failure> {
     }
     if draft.server_name.is_none() && draft.homeserver.is_some() {
         let probe = filled(&draft);
-        draft.server_name = ask("Its server name, the part of ids after the colon (empty: later)", None, |answer| {
-            problem(&Draft { server_name: Some(answer.into()), bot: Some(format!("@agent:{answer}")), ..probe.clone() }, path)
-        })?;
+        draft.server_name =
+            ask("Its server name, the part of ids after the colon (empty: later)", None, |answer| {
+                problem(
+                    &Draft {
+                        server_name: Some(answer.into()),
+                        bot: Some(format!("@agent:{answer}")),
+                        ..probe.clone()
+                    },
+                    path,
+                )
+            })?;
     }
     if let (None, Some(server)) = (&draft.bot, &draft.server_name) {
         let probe = filled(&draft);
@@ -91,7 +99,11 @@ fn ask(
 
 /// A question that is answered with yes or no.
 pub fn confirm(question: &str) -> Result<bool, Failure> {
-    Confirm::with_theme(&*theme()).with_prompt(question).default(true).interact().map_err(|error| gone(&error))
+    Confirm::with_theme(&*theme())
+        .with_prompt(question)
+        .default(true)
+        .interact()
+        .map_err(|error| gone(&error))
 }
 
 fn theme() -> Box<dyn Theme> {

@@ -74,7 +74,8 @@ fn places(args: &InitArgs, seen: Option<&Glance>, described: Option<&settings::D
     }
     let of_file = seen.and_then(|seen| seen.homeserver.clone());
     let of_settings = described.and_then(|described| described.local_url.clone());
-    let mut places: Vec<String> = [of_file, of_settings, Some(HOMESERVER.into())].into_iter().flatten().collect();
+    let mut places: Vec<String> =
+        [of_file, of_settings, Some(HOMESERVER.into())].into_iter().flatten().collect();
     places.dedup();
     places
 }

@@ -48,7 +48,12 @@ impl Draft {
              # A key that is left out is not managed. `fraktalia check` says what is wrong, with the place.\n\n",
         );
         line(&mut text, "", "version: 1", "of this vocabulary");
-        line(&mut text, "", &format!("realm: {}", scalar(&self.realm)), "part of every mark that is left in a live system");
+        line(
+            &mut text,
+            "",
+            &format!("realm: {}", scalar(&self.realm)),
+            "part of every mark that is left in a live system",
+        );
         self.matrix(&mut text);
         self.openclaw(&mut text);
         text.push_str(EXAMPLE);
@@ -70,9 +75,20 @@ impl Draft {
         line(text, off, &format!("  homeserver: {homeserver}"), "base URL of Synapse");
         let server = known(&self.server_name, "chat.home");
         line(text, off, &format!("  server_name: {server}"), "the part of ids after the colon");
-        line(text, off, &format!("  admin_token: {}", source(&self.admin_token)), "of a Synapse administrator");
-        line(text, off, &format!("  bot: {}", known(&self.bot, "@agent:chat.home")), "whom the gateway is logged in as");
-        let padding = format!("  # padding: [\"@warden:{}\"]", self.server_name.as_deref().unwrap_or("chat.home"));
+        line(
+            text,
+            off,
+            &format!("  admin_token: {}", source(&self.admin_token)),
+            "of a Synapse administrator",
+        );
+        line(
+            text,
+            off,
+            &format!("  bot: {}", known(&self.bot, "@agent:chat.home")),
+            "whom the gateway is logged in as",
+        );
+        let padding =
+            format!("  # padding: [\"@warden:{}\"]", self.server_name.as_deref().unwrap_or("chat.home"));
         line(text, off, &padding, "joins rooms of fewer than three");
     }
 
@@ -92,7 +108,12 @@ impl Draft {
         line(text, off, &format!("  {mark}  token: {{ env: {variable} }}"), "");
         match &self.catch_all {
             Some(agent) => {
-                line(text, off, &format!("  catch_all: {}", scalar(agent)), "answers wherever nobody else does");
+                line(
+                    text,
+                    off,
+                    &format!("  catch_all: {}", scalar(agent)),
+                    "answers wherever nobody else does",
+                );
             }
             None => line(text, off, "  # catch_all: felix", "the agent for all other rooms"),
         }
@@ -246,7 +267,8 @@ mod tests {
     fn taken_in(text: &str) -> String {
         let prose = |line: &str| {
             let rest = line.trim_start_matches("# ");
-            line.starts_with('#') && (rest.starts_with(char::is_uppercase) || !rest.contains(':') || rest.contains('`'))
+            line.starts_with('#')
+                && (rest.starts_with(char::is_uppercase) || !rest.contains(':') || rest.contains('`'))
         };
         let lines = text.lines().filter(|line| !prose(line) || line.contains("You are"));
         let lines = lines.map(|line| line.strip_prefix("# ").or(line.strip_prefix('#')).unwrap_or(line));
@@ -267,10 +289,14 @@ mod tests {
             assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
         }
         let text = taken_in(&all().text());
-        let files = Drafted { path: "/srv/fraktalia.yaml".into(), text: text.clone(), disk: DiskFiles::new() };
+        let files =
+            Drafted { path: "/srv/fraktalia.yaml".into(), text: text.clone(), disk: DiskFiles::new() };
         let loaded = fraktalia_model::manifest::load(Path::new("/srv/fraktalia.yaml"), &files);
         let manifest = loaded.manifest.unwrap_or_else(|| panic!("{:?}\n{text}", loaded.notes));
-        assert!(manifest.fractals.contains_key("gardener") && manifest.sandboxes.contains_key("standard"), "{text}");
+        assert!(
+            manifest.fractals.contains_key("gardener") && manifest.sandboxes.contains_key("standard"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -280,7 +306,11 @@ mod tests {
             assert_eq!(yaml.lines().count(), 1, "{yaml}");
             let draft = Draft { server_name: Some(text.into()), ..all() };
             let loaded = draft.check(Path::new("/srv/fraktalia.yaml"));
-            assert!(loaded.notes.iter().all(|note| note.code != "manifest.yaml"), "{text}: {:?}", loaded.notes);
+            assert!(
+                loaded.notes.iter().all(|note| note.code != "manifest.yaml"),
+                "{text}: {:?}",
+                loaded.notes
+            );
         }
     }
 }

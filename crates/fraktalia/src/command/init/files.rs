@@ -54,7 +54,11 @@ fn secret(dir: &Path, file: &Path, written: &mut Vec<Written>) -> Result<(), Fai
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|source| failed(parent, source))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(|source| failed(parent, source))?;
     }
     if fresh(&path, 0o600, "")? {
         written.push(Written { path, what: "empty, for the admin token; for you alone", is_secret: true });
@@ -76,7 +80,8 @@ fn ignore(dir: &Path, file: &Path, written: &mut Vec<Written>) -> Result<(), Fai
         return Ok(());
     }
     let between = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let mut to = OpenOptions::new().append(true).create(true).open(&path).map_err(|error| failed(&path, error))?;
+    let mut to =
+        OpenOptions::new().append(true).create(true).open(&path).map_err(|error| failed(&path, error))?;
     to.write_all(format!("{between}{line}\n").as_bytes()).map_err(|error| failed(&path, error))?;
     written.push(Written { path, what: "keeps it out of git", is_secret: false });
     Ok(())
@@ -87,7 +92,9 @@ fn fresh(path: &Path, mode: u32, text: &str) -> Result<bool, Failure> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     match file {
         Ok(mut file) => {
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(path, error))?;
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(|error| failed(path, error))?;
             Ok(true)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),

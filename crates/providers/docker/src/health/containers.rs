@@ -30,12 +30,17 @@ fn sandboxes(look: &Look<'_>, containers: &[ContainerSummary]) {
     let mut fine = 0;
     for one in containers {
         let Some(agent) = labels::agent(one.labels.as_ref().unwrap_or(&none)) else { continue };
-        let network = one.host_config.as_ref().and_then(|config| config.network_mode.as_deref()).unwrap_or_default();
+        let network =
+            one.host_config.as_ref().and_then(|config| config.network_mode.as_deref()).unwrap_or_default();
         if network != "host" {
             fine += 1;
             continue;
         }
-        let text = format!("{} of the agent `{}` has the host's own network: nothing keeps it in", name(one), bounded(agent, 64));
+        let text = format!(
+            "{} of the agent `{}` has the host's own network: nothing keeps it in",
+            name(one),
+            bounded(agent, 64)
+        );
         let cure = Cure::edit("give its sandbox one of the manifest's `networks`, then remove the container");
         look.list.note(look.list.failure(code, title, text).cure(cure));
     }
@@ -86,7 +91,11 @@ fn own(look: &Look<'_>, one: &ContainerSummary, name: &str, version: Option<&str
             list.ok(code, title, format!("{name} runs, of this very version"));
         }
         (Some(made_from), Some(version)) => {
-            let text = format!("{name} is of another version ({:.6}) than this program ({:.6})", short(made_from), short(version));
+            let text = format!(
+                "{name} is of another version ({:.6}) than this program ({:.6})",
+                short(made_from),
+                short(version)
+            );
             list.note(list.warning(code, title, text).cure(Cure::run("fraktalia apply")));
         }
         _ => list.ok(code, title, format!("{name} runs")),
@@ -94,7 +103,13 @@ fn own(look: &Look<'_>, one: &ContainerSummary, name: &str, version: Option<&str
 }
 
 fn stranger(look: &Look<'_>, name: &str, realm: &str) {
-    let text = format!("{name} is of the realm `{realm}`; if no manifest has that realm any more, it is a leftover");
-    let cure = look.run(&format!("rm --force {} && {} volume rm {}", fraktalia_engine::health::word(name), super::program(look.client.endpoint()), fraktalia_engine::health::word(name)));
+    let text =
+        format!("{name} is of the realm `{realm}`; if no manifest has that realm any more, it is a leftover");
+    let cure = look.run(&format!(
+        "rm --force {} && {} volume rm {}",
+        fraktalia_engine::health::word(name),
+        super::program(look.client.endpoint()),
+        fraktalia_engine::health::word(name)
+    ));
     look.list.note(look.list.unknown("docker.other-helper", "other helper", text).cure(cure));
 }

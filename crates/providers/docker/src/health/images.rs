@@ -43,8 +43,12 @@ async fn one(look: &Look<'_>, key: &str, sandbox: &Sandbox, image: &Image, conta
         return list.ok(CODE, title, format!("{tag} is there"));
     };
     if let Some(text) = made_for_another(&found, image, uid) {
-        let cure = Cure::edit(format!("build it with UID {uid}, or set `user` of the sandbox `{key}` to what it was made for"));
-        return list.note(list.warning(CODE, title, format!("{tag} {text}, and its sandbox runs as {uid}")).cure(cure));
+        let cure = Cure::edit(format!(
+            "build it with UID {uid}, or set `user` of the sandbox `{key}` to what it was made for"
+        ));
+        return list.note(
+            list.warning(CODE, title, format!("{tag} {text}, and its sandbox runs as {uid}")).cure(cure),
+        );
     }
     known_user(look, tag, uid, &found, containers).await;
 }
@@ -66,7 +70,13 @@ fn made_for_another(found: &ImageInspect, image: &Image, uid: &str) -> Option<St
 }
 
 /// A user without an entry in the image's list of users has no name and no home: ssh refuses to work.
-async fn known_user(look: &Look<'_>, tag: &str, uid: &str, found: &ImageInspect, containers: &[ContainerSummary]) {
+async fn known_user(
+    look: &Look<'_>,
+    tag: &str,
+    uid: &str,
+    found: &ImageInspect,
+    containers: &[ContainerSummary],
+) {
     let list = look.list;
     let of_it = containers.iter().find(|one| one.image_id.is_some() && one.image_id == found.id);
     let users = match of_it.and_then(|one| one.id.as_deref()) {
@@ -78,8 +88,14 @@ async fn known_user(look: &Look<'_>, tag: &str, uid: &str, found: &ImageInspect,
         Some(users) if users.contains(uid) => {
             return list.ok(CODE, "image", format!("{tag} is there and knows the user {uid}"));
         }
-        Some(_) => (Standing::Warning, format!("{tag} knows no user {uid}: without a name and a home, ssh refuses to work")),
-        None => (Standing::NotChecked, format!("{tag} is there; whether it knows the user {uid} is seen once a container of it is")),
+        Some(_) => (
+            Standing::Warning,
+            format!("{tag} knows no user {uid}: without a name and a home, ssh refuses to work"),
+        ),
+        None => (
+            Standing::NotChecked,
+            format!("{tag} is there; whether it knows the user {uid} is seen once a container of it is"),
+        ),
     };
     let check = list.check(standing, CODE, "image", text).cure(look.run(&command));
     list.note(if standing == Standing::Warning {

@@ -26,8 +26,12 @@ pub(super) fn examine(list: &Checklist) {
         "something listens on {address} port {PLAIN}, where Docker asks nobody who they are: is it the engine, whoever \
          reaches it is root here"
     );
-    let cure = Cure::edit("take `-H tcp://...` (or `hosts` in /etc/docker/daemon.json) out, or ask for certificates (`--tlsverify`)");
-    list.note(list.failure(code, title, text).cure(Cure::run(format!("ss -ltnp 'sport = {PLAIN}'"))).cure(cure));
+    let cure = Cure::edit(
+        "take `-H tcp://...` (or `hosts` in /etc/docker/daemon.json) out, or ask for certificates (`--tlsverify`)",
+    );
+    list.note(
+        list.failure(code, title, text).cure(Cure::run(format!("ss -ltnp 'sport = {PLAIN}'"))).cure(cure),
+    );
 }
 
 /// The addresses on which somebody listens on `port`, by a table of the kernel.
@@ -51,7 +55,9 @@ fn address_of(text: &str) -> Option<IpAddr> {
     match octets.len() {
         4 => <[u8; 4]>::try_from(octets).ok().map(|octets| Ipv4Addr::from(octets).into()),
         // A listener for both families has an address of the older one in the clothes of the newer.
-        16 => <[u8; 16]>::try_from(octets).ok().map(|octets| IpAddr::from(Ipv6Addr::from(octets)).to_canonical()),
+        16 => <[u8; 16]>::try_from(octets)
+            .ok()
+            .map(|octets| IpAddr::from(Ipv6Addr::from(octets)).to_canonical()),
         _ => None,
     }
 }

@@ -55,7 +55,8 @@ async fn listeners(
     server: &str,
 ) -> Result<BTreeMap<UserId, Listener>, MatrixError> {
     let all = exam.bound.iter().map(|bound| bound.listener.as_ref().unwrap_or(exam.bot));
-    let local: BTreeSet<UserId> = all.filter(|user| user.0.ends_with(&format!(":{server}"))).cloned().collect();
+    let local: BTreeSet<UserId> =
+        all.filter(|user| user.0.ends_with(&format!(":{server}"))).cloned().collect();
     let read = |user: UserId| async move {
         let (rooms, direct) = tokio::try_join!(client.rooms_of(&user), client.direct_rooms_of(&user))?;
         Ok((user, Listener { rooms, direct }))
@@ -82,7 +83,9 @@ fn look(
     let shown = room.shown();
     if known.is_some_and(|known| !known.rooms.contains(&bound.room)) {
         let text = format!("{listener} is not in {shown}, so `{agent}` hears nothing there");
-        let cure = Cure::edit(format!("`fraktalia apply` joins it if the manifest has the room; else invite {listener}"));
+        let cure = Cure::edit(format!(
+            "`fraktalia apply` joins it if the manifest has the room; else invite {listener}"
+        ));
         list.note(list.failure(code, title, text).cure(cure));
         return false;
     }

@@ -104,7 +104,8 @@ fn parse(text: &str) -> Result<Settings, String> {
 fn beside(path: &Path) -> Vec<PathBuf> {
     let Some(dir) = path.parent().map(|dir| dir.join("conf.d")) else { return Vec::new() };
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
     files.sort();
     files
 }
@@ -125,7 +126,8 @@ pub(super) fn examine(list: &Checklist, paths: &[PathBuf], server: &str, rooms: 
         }
     }
     let why = unread.map(|why| format!("; {why}")).unwrap_or_default();
-    let text = format!("`event_cache_size` and the rules of registration stand in homeserver.yaml alone{why}");
+    let text =
+        format!("`event_cache_size` and the rules of registration stand in homeserver.yaml alone{why}");
     let cure = Cure::run("fraktalia doctor --homeserver-yaml FILE    # on the machine that has it");
     list.note(list.unknown("matrix.settings", "settings", text).cure(cure));
 }
@@ -150,16 +152,22 @@ fn cache(list: &Checklist, path: &Path, settings: &Settings, rooms: Option<usize
         return list.note(list.unknown(code, title, "`event_cache_size` is no size that we can read"));
     };
     let Some(rooms) = rooms else {
-        return list.note(list.unknown(code, title, format!("{size} events; how many rooms there are is not known")));
+        return list.note(list.unknown(
+            code,
+            title,
+            format!("{size} events; how many rooms there are is not known"),
+        ));
     };
     let need = OF_A_ROOM * rooms as u64;
     let s = if rooms == 1 { "" } else { "s" };
     if need <= size {
         return list.ok(code, title, format!("{size} events, enough for {rooms} room{s}"));
     }
-    let text = format!("{size} events are less than the state of {rooms} room{s}: reading them all takes long");
+    let text =
+        format!("{size} events are less than the state of {rooms} room{s}: reading them all takes long");
     let size = need.next_multiple_of(10 * 1024) / 1024;
-    let cure = Cure::edit(format!("set `event_cache_size: {size}K` in {}, and restart Synapse", path.display()));
+    let cure =
+        Cure::edit(format!("set `event_cache_size: {size}K` in {}, and restart Synapse", path.display()));
     list.note(list.warning(code, title, text).cure(cure));
 }
 
@@ -218,7 +226,10 @@ mod tests {
                     - port: 8008\n    resources: [{names: [client, federation], compress: false}]\ndatabase: {name: sqlite3}\n";
         fs::write(&path, text).unwrap();
         let found = describe(&path).expect("it can be read");
-        assert_eq!((&*found.server_name, found.local_url.as_deref()), ("chat.home", Some("http://127.0.0.1:8008")));
+        assert_eq!(
+            (&*found.server_name, found.local_url.as_deref()),
+            ("chat.home", Some("http://127.0.0.1:8008"))
+        );
         fs::create_dir(dir.path().join("conf.d")).unwrap();
         fs::write(dir.path().join("conf.d/server_name.yaml"), "server_name: other.home\n").unwrap();
         assert_eq!(describe(&path).expect("it can be read").server_name, "other.home");

@@ -29,11 +29,14 @@ pub(super) fn examine(list: &Checklist, config: &Config<'_>) {
 /// Bindings to agents that are not there make the whole file invalid.
 fn strangers(list: &Checklist, config: &Config<'_>) {
     let of = dialect::bindings(config.value).iter().filter_map(|binding| binding["agentId"].as_str());
-    let mut missing: Vec<&str> = of.filter(|id| !config.agents.contains_key(&id.to_ascii_lowercase())).collect();
+    let mut missing: Vec<&str> =
+        of.filter(|id| !config.agents.contains_key(&id.to_ascii_lowercase())).collect();
     missing.sort_unstable();
     missing.dedup();
     for id in missing {
-        let text = format!("a binding names the agent `{id}`, which is not there: a gateway does not start on this file");
+        let text = format!(
+            "a binding names the agent `{id}`, which is not there: a gateway does not start on this file"
+        );
         let cure = Cure::edit(format!("add the agent `{id}`, or take its bindings out"));
         list.note(list.failure("openclaw.unknown-agent", "bindings", text).cure(cure));
     }
@@ -43,7 +46,8 @@ fn strangers(list: &Checklist, config: &Config<'_>) {
 fn order(list: &Checklist, config: &Config<'_>) -> bool {
     let behind = config.routes.iter().enumerate().filter_map(|(at, key)| {
         let key = key.as_ref().filter(|key| !key.is_catch_all())?;
-        let before = config.routes[..at].iter().flatten().find(|other| other.is_catch_all() && covers(other, key))?;
+        let before =
+            config.routes[..at].iter().flatten().find(|other| other.is_catch_all() && covers(other, key))?;
         Some((key, before))
     });
     let behind: Vec<_> = behind.collect();
@@ -189,7 +193,8 @@ mod tests {
         assert_eq!(standing(checks(of("list", &list)).await), Some(Standing::Failure));
         let right = json!({"agents": {"list": list}, "bindings": [room("cook"), all("felix", None)]});
         assert_eq!(standing(checks(right).await), Some(Standing::Ok));
-        let other = json!({"agents": {"list": list}, "bindings": [all("felix", Some("second")), room("cook")]});
+        let other =
+            json!({"agents": {"list": list}, "bindings": [all("felix", Some("second")), room("cook")]});
         assert_eq!(standing(checks(other).await), Some(Standing::Ok), "of another account");
     }
 
@@ -216,8 +221,10 @@ mod tests {
                 "accounts": {"cook": {"userId": "@cook:chat.home"}}}},
         });
         let found = rooms(&Config::read(&config));
-        let listeners: Vec<_> =
-            found.iter().map(|bound| (bound.listener.as_ref().map(|user| &*user.0), bound.if_direct.0)).collect();
+        let listeners: Vec<_> = found
+            .iter()
+            .map(|bound| (bound.listener.as_ref().map(|user| &*user.0), bound.if_direct.0))
+            .collect();
         assert_eq!(
             listeners,
             [(Some("@cook:chat.home"), Standing::Ok), (Some("@agent:chat.home"), Standing::Warning)]

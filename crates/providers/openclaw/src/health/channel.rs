@@ -22,7 +22,9 @@ pub(super) fn examine(list: &Checklist, config: &Json, exam: &Exam<'_>) {
     let mut fine = true;
     if let Some(user) = said("userId").filter(|user| *user != exam.bot.0) {
         let text = format!("the gateway is logged in as {user}, and the manifest's `bot` is {}", exam.bot);
-        let cure = Cure::edit(format!("set `matrix.bot` to \"{user}\": what it joins to rooms is not who listens there"));
+        let cure = Cure::edit(format!(
+            "set `matrix.bot` to \"{user}\": what it joins to rooms is not who listens there"
+        ));
         list.note(list.failure(code, title, text).cure(cure));
         fine = false;
     }
@@ -30,13 +32,19 @@ pub(super) fn examine(list: &Checklist, config: &Json, exam: &Exam<'_>) {
         && is_private(url)
         && matrix["network"]["dangerouslyAllowPrivateNetwork"] != true
     {
-        let text = format!("its homeserver {url} has a private address, which the channel does not connect to by itself");
+        let text = format!(
+            "its homeserver {url} has a private address, which the channel does not connect to by itself"
+        );
         let cure = Cure::edit("set `channels.matrix.network.dangerouslyAllowPrivateNetwork: true`");
         list.note(list.warning(code, title, text).cure(cure));
         fine = false;
     }
     if fine {
-        list.ok(code, title, format!("as {}, at {}", exam.bot, said("homeserver").unwrap_or(exam.homeserver)));
+        list.ok(
+            code,
+            title,
+            format!("as {}, at {}", exam.bot, said("homeserver").unwrap_or(exam.homeserver)),
+        );
     }
 }
 

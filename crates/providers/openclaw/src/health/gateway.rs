@@ -36,7 +36,11 @@ pub(super) async fn examine(openclaw: &OpenClaw, list: &Checklist, file: Option<
         Some(source) => match secrets.resolve(source).await {
             Ok(token) => Some(token),
             Err(error) => {
-                let check = list.failure("openclaw.gateway", "gateway", format!("no token for it: {}", chain(&error)));
+                let check = list.failure(
+                    "openclaw.gateway",
+                    "gateway",
+                    format!("no token for it: {}", chain(&error)),
+                );
                 list.note(check.cure(Cure::edit("see `secrets` above")));
                 return valid(openclaw, list, there, file).await;
             }
@@ -69,10 +73,13 @@ fn away(list: &Checklist, url: &str, error: GatewayError) -> Check {
     match error {
         GatewayError::Away(why) => {
             let cure = Cure::run("systemctl --user status openclaw-gateway");
-            list.failure(code, title, why).cure(cure).cure(Cure::edit(format!("start it, or correct `openclaw.gateway.url` ({url})")))
+            list.failure(code, title, why)
+                .cure(cure)
+                .cure(Cure::edit(format!("start it, or correct `openclaw.gateway.url` ({url})")))
         }
         GatewayError::Refused(why) => {
-            let cure = Cure::edit("is the token behind `openclaw.gateway.token` that of `gateway.auth.token`?");
+            let cure =
+                Cure::edit("is the token behind `openclaw.gateway.token` that of `gateway.auth.token`?");
             list.failure(code, title, why).cure(cure)
         }
     }
@@ -84,13 +91,17 @@ fn judge(list: &Checklist, url: &str, seen: &Applied, file: Option<&Json>) {
     let (code, title) = ("openclaw.live", "live file");
     if !seen.valid {
         let issues = validate::issues(&seen.issues).join("; ");
-        let text = format!("the gateway finds the file invalid and keeps the old one; it does not start again: {issues}");
+        let text = format!(
+            "the gateway finds the file invalid and keeps the old one; it does not start again: {issues}"
+        );
         return list.note(list.failure(code, title, text).cure(Cure::run("openclaw config validate")));
     }
     if let Some(what) = file.and_then(|file| other(file, &seen.parsed)) {
         let its = seen.path.as_ref().map(|path| format!(" ({})", path.display())).unwrap_or_default();
         let text = format!("the gateway reads another file{its}: {what}");
-        let cure = Cure::edit("set `openclaw.config` to the file that the gateway runs on, or `openclaw.gateway` to its gateway");
+        let cure = Cure::edit(
+            "set `openclaw.config` to the file that the gateway runs on, or `openclaw.gateway` to its gateway",
+        );
         return list.note(list.failure(code, title, text).cure(cure));
     }
     match seen.runs_on_it {
@@ -106,12 +117,14 @@ fn judge(list: &Checklist, url: &str, seen: &Applied, file: Option<&Json>) {
 /// How the file that the gateway reads differs from ours in what leads people to agents.
 fn other(ours: &Json, theirs: &Json) -> Option<String> {
     let (ours, theirs) = (Config::read(ours), Config::of_gateway(theirs));
-    let mut missing: Vec<&String> = ours.agents.keys().filter(|id| !theirs.agents.contains_key(*id)).collect();
+    let mut missing: Vec<&String> =
+        ours.agents.keys().filter(|id| !theirs.agents.contains_key(*id)).collect();
     missing.sort();
     if let Some(id) = missing.first() {
         return Some(format!("the agent `{id}` is not in it"));
     }
-    let mut strange: Vec<&String> = theirs.agents.keys().filter(|id| !ours.agents.contains_key(*id)).collect();
+    let mut strange: Vec<&String> =
+        theirs.agents.keys().filter(|id| !ours.agents.contains_key(*id)).collect();
     strange.sort();
     if let Some(id) = strange.first() {
         return Some(format!("it has an agent `{id}`"));
@@ -129,7 +142,9 @@ fn version(list: &Checklist, found: Option<&str>) {
         Some(version) if version == known => list.ok(code, title, format!("OpenClaw {found}")),
         Some(version) if version > known => {
             let text = format!("OpenClaw {found} is newer than {tested}, which all is tested with");
-            let cure = Cure::edit("plan after an update, and look at the file before you apply: its shape changes over time");
+            let cure = Cure::edit(
+                "plan after an update, and look at the file before you apply: its shape changes over time",
+            );
             list.note(list.warning(code, title, text).cure(cure));
         }
         Some(_) => list.ok(code, title, format!("OpenClaw {found}, older than {tested}")),
@@ -144,7 +159,10 @@ fn program(openclaw: &OpenClaw, list: &Checklist) -> Option<PathBuf> {
     match &found {
         Some(path) => list.ok("openclaw.cli", "program", path.display().to_string()),
         None => {
-            let text = format!("there is no program {}: no change can be validated, so none is made", name.display());
+            let text = format!(
+                "there is no program {}: no change can be validated, so none is made",
+                name.display()
+            );
             let cure = Cure::edit("correct `openclaw.cli`, or leave it out");
             list.note(list.failure("openclaw.cli", "program", text).cure(cure));
         }
@@ -154,7 +172,8 @@ fn program(openclaw: &OpenClaw, list: &Checklist) -> Option<PathBuf> {
 
 /// A program as a shell would find it.
 fn find(name: &Path) -> Option<PathBuf> {
-    let runs = |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    let runs =
+        |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
     if name.components().count() > 1 {
         return Some(name.to_owned()).filter(runs);
     }

@@ -82,15 +82,18 @@ fn outlets(list: &Checklist, config: &Json) {
     let (code, title) = ("openclaw.sandboxes", "sandboxes");
     let found = Config::read(config);
     let defaults = ("agents.defaults".to_owned(), &config["agents"]["defaults"]["sandbox"]["docker"]);
-    let of_agents = found.agents.iter().filter_map(|(id, entry)| {
-        Some((format!("agent `{id}`"), entry.get("sandbox")?.get("docker")?))
-    });
+    let of_agents = found
+        .agents
+        .iter()
+        .filter_map(|(id, entry)| Some((format!("agent `{id}`"), entry.get("sandbox")?.get("docker")?)));
     let mut all: Vec<_> = std::iter::once(defaults).chain(of_agents).collect();
     all.sort_by(|one, other| one.0.cmp(&other.0));
     let mut fine = true;
     for (who, docker) in all {
         for why in outlet(docker) {
-            let cure = Cure::edit("take it out of openclaw.json: with it, a prompt is enough to take this machine over");
+            let cure = Cure::edit(
+                "take it out of openclaw.json: with it, a prompt is enough to take this machine over",
+            );
             list.note(list.failure(code, title, format!("{who} {why}")).cure(cure));
             fine = false;
         }
