@@ -92,7 +92,7 @@ async fn with_nothing_there_it_asks_and_nonsense_is_refused_with_a_reason() {
     terminal.answer("URL of Synapse", "http://127.0.0.1:1");
     terminal.answer("server name", "chat den");
     terminal.answer("server name", "chat.den");
-    terminal.answer("Matrix user", "agent");
+    terminal.answer("Matrix user", "not me");
     terminal.answer("Matrix user", "@felix:chat.den");
     terminal.answer("openclaw.json", "");
     terminal.answer("Write fraktalia.yaml", "y");
@@ -129,7 +129,11 @@ async fn a_no_writes_nothing_and_options_are_checked_as_answers_are() {
     assert_eq!(files(), 0);
     let nonsense: [(&[&str], i32, &str); 4] = [
         (&["--realm", "my home"], 10, "realm"),
-        (&["--homeserver", "http://127.0.0.1:1", "--server-name", "chat.den", "--bot", "agent"], 10, "bot"),
+        (
+            &["--homeserver", "http://127.0.0.1:1", "--server-name", "chat.den", "--bot", "not me"],
+            10,
+            "not me",
+        ),
         (&["--admin-token", "syt_do-not-show"], 2, "file:PATH"),
         (
             &["--openclaw-config", "none/openclaw.json", "--homeserver", "\u{1b}[2J"],

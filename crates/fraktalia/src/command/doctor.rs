@@ -40,7 +40,7 @@ pub async fn run(app: &App, args: &DoctorArgs) -> Result<Exit, Failure> {
 
 async fn examined(app: &App, patient: &Patient) -> Report {
     let began = Instant::now();
-    let checks: Vec<Check> = patient.examine().await;
+    let checks: Vec<Check> = Box::pin(patient.examine()).await;
     Report {
         realm: patient.manifest.realm.clone(),
         manifest: app.path().display().to_string(),

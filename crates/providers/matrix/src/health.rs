@@ -170,7 +170,7 @@ async fn own_limit(list: &Checklist, client: &Client) {
 async fn limit(list: &Checklist, client: &Client, user: &UserId, code: &str, title: &str, why: &str) {
     match client.rate_limit(user).await {
         Ok(Some(RateLimit { messages_per_second: 0, .. })) => {
-            list.ok(code, title, format!("lifted for {user}"))
+            list.ok(code, title, format!("lifted for {user}"));
         }
         Ok(found) => {
             let found = match found {

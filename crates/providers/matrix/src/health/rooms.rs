@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fraktalia_engine::health::{BoundRoom, Checklist, Cure};
+use fraktalia_engine::health::{BoundRoom, Checklist, Cure, Standing};
 use fraktalia_model::{RoomId, UserId};
 
 use super::{Exam, failed};
@@ -90,10 +90,10 @@ fn look(
         return false;
     }
     let marked = known.is_some_and(|known| known.direct.contains(&bound.room));
-    if room.joined_members >= MEMBERS && !marked {
+    let (standing, comes) = bound.if_direct;
+    if room.joined_members >= MEMBERS && !marked || standing == Standing::Ok {
         return true;
     }
-    let (standing, comes) = bound.if_direct;
     let (why, cure) = if marked {
         (
             format!("is marked as a direct chat of {listener} (`m.direct`)"),

@@ -20,6 +20,8 @@ const ANSWER: Duration = Duration::from_secs(8);
 /// A gateway notices a new file within half a second to three seconds; somebody may just have saved it.
 const NOTICE: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(500);
+/// What stands in the place of a secret.
+const REDACTED: &str = "__OPENCLAW_REDACTED__";
 /// A call of the program starts Node, which takes seconds.
 const PROGRAM: Duration = Duration::from_secs(18);
 
@@ -47,7 +49,7 @@ pub(super) async fn examine(openclaw: &OpenClaw, list: &Checklist, file: Option<
         },
     };
     let gateway = Gateway { url: section.url.clone(), token };
-    match settled(&gateway).await {
+    match settled(&gateway, file).await {
         Ok(seen) => judge(list, &gateway.url, &seen, file),
         Err(error) => {
             list.note(away(list, &gateway.url, error));
@@ -56,15 +58,34 @@ pub(super) async fn examine(openclaw: &OpenClaw, list: &Checklist, file: Option<
     }
 }
 
-/// What the gateway says, once it has had the time to notice a file that was just saved.
-async fn settled(gateway: &Gateway) -> Result<Applied, GatewayError> {
+/// What the gateway says, once it has had the time to notice a file that was just saved: until then it tells of the one
+/// before.
+async fn settled(gateway: &Gateway, file: Option<&Json>) -> Result<Applied, GatewayError> {
     let until = Instant::now() + NOTICE;
     loop {
         let seen = gateway.config(Instant::now() + ANSWER).await?;
-        if !seen.valid || seen.runs_on_it != Some(false) || Instant::now() >= until {
+        let noticed = file.is_none_or(|file| same(file, &seen.parsed));
+        if !seen.valid || noticed && seen.runs_on_it != Some(false) || Instant::now() >= until {
             return Ok(seen);
         }
         sleep(INTERVAL).await;
+    }
+}
+
+/// Whether a text may be the one that the gateway tells of: secrets in that are made unreadable, and references may be
+/// filled in.
+fn same(ours: &Json, theirs: &Json) -> bool {
+    match (ours, theirs) {
+        (Json::Object(ours), Json::Object(theirs)) => {
+            ours.len() == theirs.len()
+                && ours.iter().all(|(key, ours)| theirs.get(key).is_some_and(|theirs| same(ours, theirs)))
+        }
+        (Json::Array(ours), Json::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same(ours, theirs))
+        }
+        (_, Json::String(theirs)) if theirs == REDACTED => true,
+        (Json::String(ours), _) if ours.contains("${") => true,
+        _ => ours == theirs,
     }
 }
 
@@ -199,6 +220,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_the_gateway_has_not_noticed_yet_is_told_from_one_with_its_secrets_hidden() {
+        let ours = json!({"gateway": {"auth": {"token": "secret"}}, "channels": {"matrix": {"accessToken": "${TOKEN}"}}});
+        let hidden = json!({"gateway": {"auth": {"token": REDACTED}}, "channels": {"matrix": {"accessToken": "filled in"}}});
+        assert!(same(&ours, &hidden));
+        let before = json!({"gateway": {"auth": {"token": REDACTED}}, "channels": {"matrix": {}}});
+        assert!(!same(&ours, &before));
+    }
 
     #[test]
     fn another_file_is_known_by_its_agents_and_bindings() {
