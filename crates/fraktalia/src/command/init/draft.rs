@@ -75,12 +75,8 @@ impl Draft {
         line(text, off, &format!("  homeserver: {homeserver}"), "base URL of Synapse");
         let server = known(&self.server_name, "chat.home");
         line(text, off, &format!("  server_name: {server}"), "the part of ids after the colon");
-        line(
-            text,
-            off,
-            &format!("  admin_token: {}", source(&self.admin_token)),
-            "of a Synapse administrator",
-        );
+        line(text, off, "  # Of a Synapse administrator. Where it is, and never the token itself:", "");
+        line(text, off, &format!("  admin_token: {}", source(&self.admin_token)), "");
         line(
             text,
             off,
@@ -159,7 +155,7 @@ const POLICY: &str = "
 policy:
   max_fractals: 25
   forward_ports: 9000-9099
-  max_removals: 3                             # a plan that removes more needs --allow-removals
+  max_removals: 3                              # a plan that removes more needs --allow-removals
 ";
 
 /// A line with its comment.
@@ -267,8 +263,12 @@ mod tests {
     fn taken_in(text: &str) -> String {
         let prose = |line: &str| {
             let rest = line.trim_start_matches("# ");
+            let schema = rest.contains("$schema");
             line.starts_with('#')
-                && (rest.starts_with(char::is_uppercase) || !rest.contains(':') || rest.contains('`'))
+                && (schema
+                    || rest.starts_with(char::is_uppercase)
+                    || !rest.contains(':')
+                    || rest.contains('`'))
         };
         let lines = text.lines().filter(|line| !prose(line) || line.contains("You are"));
         let lines = lines.map(|line| line.strip_prefix("# ").or(line.strip_prefix('#')).unwrap_or(line));
