@@ -4,15 +4,14 @@ use fraktalia_tests::{Stage, With};
 
 use super::report::{GARDEN, Report, chmod};
 
-/// What is said of a file that the gateway does not accept. A busy one may take longer to notice it than doctor waits.
-async fn noticed(stage: &Stage) -> String {
+/// What doctor says once it ends with `code`. A busy gateway may take longer to notice a file than doctor waits.
+async fn settled(stage: &Stage, code: i32) -> Report {
     for _ in 0..20 {
-        let ran = stage.run(&["doctor", "--format", "json"]).await;
-        if ran.code == Some(16) {
+        if stage.run(&["doctor", "--format", "json"]).await.code == Some(code) {
             break;
         }
     }
-    Report::of(stage, &[], 16).await.said("openclaw.live", "failure")
+    Report::of(stage, &[], code).await
 }
 
 #[tokio::test]
@@ -33,9 +32,10 @@ async fn a_gateway_that_is_away_or_on_another_file_is_said() {
     let file = "gateway/openclaw.json";
     let (text, manifest) = (stage.read(file), stage.read("fraktalia.yaml"));
     stage.write(file, &text.replacen("agents: {", "agents: { nonsense: true,", 1));
-    let said = noticed(&stage).await;
+    let said = settled(&stage, 16).await.said("openclaw.live", "failure");
     assert!(said.contains("keeps the old one"), "{said}");
     stage.write(file, &text);
+    assert_eq!(settled(&stage, 0).await.standings("openclaw.live"), ["ok"]);
 
     stage.write("elsewhere/openclaw.json", &text.replacen("entries: {", "entries: { spare: {},", 1));
     chmod(&stage, "elsewhere/openclaw.json", 0o600);

@@ -59,10 +59,9 @@ impl Terminal {
     /// Waits for a question, and types an answer.
     pub fn answer(&mut self, question: &str, answer: &str) {
         while !self.shown.contains(question) {
-            match self.screen.recv_timeout(LIMIT) {
-                Ok(piece) => self.show(&piece),
-                Err(_) => panic!("`{question}` was not asked:\n{}", self.all),
-            }
+            let piece = self.screen.recv_timeout(LIMIT);
+            let piece = piece.unwrap_or_else(|_| panic!("`{question}` was not asked:\n{}", self.all));
+            self.show(&piece);
         }
         // What comes after it may ask the same again.
         let at = self.shown.find(question).unwrap_or_default() + question.len();

@@ -65,7 +65,9 @@ async fn settled(gateway: &Gateway, file: Option<&Json>) -> Result<Applied, Gate
     loop {
         let seen = gateway.config(Instant::now() + ANSWER).await?;
         let noticed = file.is_none_or(|file| same(file, &seen.parsed));
-        if !seen.valid || noticed && seen.runs_on_it != Some(false) || Instant::now() >= until {
+        // It never comes to run on a file that it does not accept.
+        let settled = noticed && (!seen.valid || seen.runs_on_it != Some(false));
+        if settled || Instant::now() >= until {
             return Ok(seen);
         }
         sleep(INTERVAL).await;
