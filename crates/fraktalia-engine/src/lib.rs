@@ -8,6 +8,7 @@ pub mod backups;
 pub mod clock;
 pub mod erase;
 pub mod event;
+pub mod health;
 pub mod journal;
 pub mod ledger;
 pub mod load;

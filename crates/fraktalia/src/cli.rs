@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 mod args;
 mod daily;
+mod doctor;
 mod formats;
+mod init;
 mod watch;
 
 pub use args::{
@@ -15,7 +17,9 @@ pub use args::{
     StatusArgs,
 };
 pub use daily::{CleanupArgs, InviteArgs, ResetArgs};
+pub use doctor::DoctorArgs;
 pub use formats::{Format, GraphFormat, LogFormat, OnFailure, PlanFormat, RunFormat};
+pub use init::{InitArgs, TokenSource};
 pub use watch::{WatchArgs, WatchPolicy};
 
 /// Agents as code: rooms, agents, workspaces and sandboxes from one manifest.
@@ -52,7 +56,7 @@ const EXAMPLES: &str = "Examples:
 Data goes to stdout, talk to stderr. Colour follows NO_COLOR and CLICOLOR_FORCE.
 Exit codes: 0 done, 1 failure, 2 usage, 3 changes pending (with --exit-code), 10 manifest invalid,
 11 a system could not be observed, 12 saved plan stale, 13 unfinished run, 14 locked, 15 blocked,
-20 failed and rolled back, 21 rollback incomplete, 22 applied but not converged.";
+16 doctor found a failure, 20 failed and rolled back, 21 rollback incomplete, 22 applied but not converged.";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -72,6 +76,9 @@ pub struct Common {
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a manifest: look at what is there, ask for the rest.
+    #[command(after_long_help = init::HELP)]
+    Init(InitArgs),
     /// Check the manifest alone; asks no live system.
     Check(CheckArgs),
     /// Show what would change, and why; changes nothing.
@@ -154,6 +161,9 @@ owner may enter, and whatever begins as a private key does. No link is followed.
     /// List what is left over and used by nothing, and remove it.
     #[command(after_long_help = daily::CLEANUP)]
     Cleanup(CleanupArgs),
+    /// Say what is wrong with the systems and the files, and how to cure it.
+    #[command(after_long_help = doctor::HELP)]
+    Doctor(DoctorArgs),
     /// The JSON Schema of the manifest, for editors.
     #[command(
         after_long_help = "Put this into the first line of a manifest, and editors with a YAML language server \

@@ -3,11 +3,13 @@
 mod apply;
 mod check;
 mod cleanup;
+mod doctor;
 mod explain;
 pub(crate) mod forward;
 mod graph;
 mod history;
 mod homeserver;
+pub(crate) mod init;
 mod invite;
 mod modes;
 mod pages;
@@ -26,6 +28,7 @@ use crate::exit::Exit;
 /// Does what was asked.
 pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => wait(init::run(app, &args)),
         Command::Check(args) => check::run(app, &args),
         Command::Plan(args) => wait(plan::run(app, &args)),
         Command::Apply(args) => wait(apply::apply(app, &args)),
@@ -42,6 +45,7 @@ pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Invite(args) => wait(invite::run(app, &args)),
         Command::Reset(args) => wait(reset::run(app, &args)),
         Command::Cleanup(args) => wait(cleanup::run(app, &args)),
+        Command::Doctor(args) => wait(doctor::run(app, &args)),
         Command::Schema => pages::schema(),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(args) => pages::man(&args),

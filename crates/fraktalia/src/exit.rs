@@ -42,6 +42,8 @@ exits! {
     LOCKED = 14, "another run holds the lock", "wait for it, or look at the process that is named";
     /// Nothing was changed.
     BLOCKED = 15, "blocked: something in the way is not ours, or a policy forbids it", "the notes of the plan say what, and what to do";
+    /// `doctor` found something that does not work or must not be. Not 11: a plan may be possible all the same.
+    UNWELL = 16, "`doctor` found a failure", "each failure names its cure; `fraktalia doctor --fix` mends what is safe";
     /// Everything is as it was.
     ROLLED_BACK = 20, "apply failed, rolled back completely", "cure what failed, apply again";
     /// Something is left.

@@ -29,15 +29,43 @@ pub fn findings(manifest: &Manifest) -> Notes {
 }
 
 fn with_helper(manifest: &Manifest, helper: impl Fn() -> Result<HelperBuild, NoHelper>) -> Registry {
-    let engines = DockerHost::all(manifest, helper);
-    let planes: Vec<Plane> =
-        engines.iter().map(|docker| Plane::new(docker.host(), link::to_helper(manifest, docker))).collect();
+    let systems = Systems::with_helper(manifest, helper);
     Registry::new()
-        .with_each(manifest.matrix.as_ref().map(Matrix::new))
-        .with_each(OpenClaw::of(manifest))
-        .with_each(engines)
-        .with_each(planes)
+        .with_each(systems.matrix)
+        .with_each(systems.openclaw)
+        .with_each(systems.engines)
+        .with_each(systems.planes)
         .with(Workspaces)
+}
+
+/// The same providers, each as what it is.
+pub struct Systems {
+    /// The homeserver.
+    pub matrix: Option<Matrix>,
+    /// The gateway and its file.
+    pub openclaw: Option<OpenClaw>,
+    /// A Docker engine for each host.
+    pub engines: Vec<DockerHost>,
+    /// What runs beside each of them.
+    pub planes: Vec<Plane>,
+}
+
+impl Systems {
+    /// Those of a manifest.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self::with_helper(manifest, HelperBuild::of_this_program)
+    }
+
+    fn with_helper(manifest: &Manifest, helper: impl Fn() -> Result<HelperBuild, NoHelper>) -> Self {
+        let engines = DockerHost::all(manifest, helper);
+        let plane = |docker: &DockerHost| Plane::new(docker.host(), link::to_helper(manifest, docker));
+        Self {
+            matrix: manifest.matrix.as_ref().map(Matrix::new),
+            openclaw: OpenClaw::of(manifest),
+            planes: engines.iter().map(plane).collect(),
+            engines,
+        }
+    }
 }
 
 /// Where a test lets this process die: `FRAKTALIA_TEST_DIE=before:3` or `after:3`, counted in journal entries.

@@ -4,10 +4,12 @@
 //! or SVG), and those make control characters and direction overrides visible.
 
 pub mod cleanup;
+pub mod doctor;
 pub mod doing;
 pub mod escape;
 pub mod explain;
 pub mod graph;
+pub mod init;
 pub mod invite;
 pub mod json;
 pub mod line;

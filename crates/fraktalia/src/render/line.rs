@@ -156,6 +156,9 @@ impl Fold<'_> {
         {
             self.page.push_str(&" ".repeat(spaces));
             self.column += spaces;
+        } else if !self.fresh {
+            // Not written at the edge, and still between this word and the next: that one begins a line.
+            self.column += spaces;
         }
     }
 
@@ -235,6 +238,12 @@ mod tests {
         let mut page = String::new();
         line.write(&look(width), &mut page);
         page
+    }
+
+    #[test]
+    fn a_short_word_at_the_edge_is_not_glued_to_the_one_before() {
+        let line = Line::new().plain("refer to a file");
+        assert_eq!(written(&line, 9), "refer to\na file\n");
     }
 
     #[test]

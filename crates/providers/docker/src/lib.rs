@@ -8,6 +8,7 @@ pub mod client;
 pub mod context;
 pub mod diff;
 pub mod error;
+mod health;
 pub mod helper;
 pub mod labels;
 pub mod leftovers;

@@ -110,6 +110,11 @@ impl DockerHost {
         }
     }
 
+    /// The version of the helper that this program would bring.
+    pub(crate) fn version_of_helper(&self) -> Option<&str> {
+        self.helper.as_ref()?.as_ref().ok().map(HelperBuild::version)
+    }
+
     pub(crate) async fn client(&self) -> Result<&Client, DockerError> {
         let connect = async || match self.deadline {
             Some(deadline) => Client::connect_within(&self.endpoint, deadline).await,

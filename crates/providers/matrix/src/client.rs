@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::MatrixError;
 
+pub mod inspect;
+pub mod lists;
 pub mod purge;
 pub mod rooms;
 pub mod spaces;

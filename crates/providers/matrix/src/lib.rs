@@ -10,12 +10,14 @@
 //! | `client` | the HTTP calls |
 //! | `watch` | hears that something happened |
 //! | `invitation`, `reset` | what operators do beside the manifest: invite a friend, empty a room |
+//! | `health`, `probe` | what `doctor` asks, and what `init` wants to know |
 
 mod by_hand;
 pub mod client;
 mod create;
 mod diff;
 pub mod error;
+pub mod health;
 pub mod invitation;
 mod landed;
 mod lower;
@@ -24,6 +26,7 @@ mod observe;
 pub mod op;
 mod perform;
 mod picture;
+pub mod probe;
 pub mod reset;
 mod snapshot;
 pub mod spec;

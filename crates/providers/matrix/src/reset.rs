@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
+use crate::client::lists::Users;
 use crate::client::purge::Purge;
 use crate::client::rooms::StateEvent;
 use crate::error::MatrixError;
@@ -159,7 +160,7 @@ impl Place<'_> {
         for (why, used) in [
             (Stays::Later, later),
             (Stays::State, addresses(state.iter().map(|event| &event.content))),
-            (Stays::Profile, self.client.avatars().await?),
+            (Stays::Profile, self.pictures().await?),
             (Stays::OtherRoom, self.elsewhere().await?),
         ] {
             let before = rest.len();
@@ -192,10 +193,16 @@ impl Place<'_> {
         Ok(named)
     }
 
+    /// The pictures that local users show themselves with.
+    async fn pictures(self) -> Result<BTreeSet<String>, MatrixError> {
+        let users = self.client.users(Users::All, usize::MAX).await?;
+        Ok(users.into_iter().filter_map(|user| user.avatar_url).collect())
+    }
+
     /// The media that other rooms refer to.
     async fn elsewhere(self) -> Result<BTreeSet<String>, MatrixError> {
-        let rooms = self.client.all_rooms().await?;
-        let others: Vec<RoomId> = rooms.into_iter().filter(|room| room != self.room).collect();
+        let rooms = self.client.all_rooms(usize::MAX).await?.into_iter().map(|room| room.room_id);
+        let others: Vec<RoomId> = rooms.filter(|room| room != self.room).collect();
         let read = |room: RoomId| async move { Ok(self.client.media_in(&room).await?.local) };
         Ok(each(others, read).await?.into_iter().flatten().collect())
     }

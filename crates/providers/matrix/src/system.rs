@@ -22,7 +22,7 @@ use crate::{diff, lower, steps};
 pub struct Matrix {
     pub(crate) homeserver: String,
     pub(crate) server_name: String,
-    admin_token: SecretSource,
+    pub(crate) admin_token: SecretSource,
     limits: Limits,
     client: RwLock<Option<Arc<Client>>>,
 }

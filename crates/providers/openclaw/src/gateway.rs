@@ -4,6 +4,7 @@
 //! one. Its `config.get` has a hash of the file and a hash of what it runs on; only when the two are equal and our
 //! content is in it has the gateway taken it over.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fraktalia_model::SecretText;
@@ -52,6 +53,10 @@ pub(crate) struct Applied {
     pub issues: Json,
     /// Whether it runs on it; `None` from older gateways, which cannot say.
     pub runs_on_it: Option<bool>,
+    /// Which file it reads, as it sees it.
+    pub path: Option<PathBuf>,
+    /// Its version.
+    pub version: Option<String>,
 }
 
 /// What it means when the gateway sees an invalid file.
@@ -78,9 +83,10 @@ impl Gateway {
         let deadline = deadline.min(Instant::now() + CALL);
         let talk = async {
             let mut session = Session::open(self, &["operator.read"]).await?;
-            session.call("config.get", json!({})).await
+            let answer = session.call("config.get", json!({})).await?;
+            Ok((answer, session.version))
         };
-        let answer = timeout_at(deadline, talk)
+        let (answer, version) = timeout_at(deadline, talk)
             .await
             .map_err(|_| GatewayError::Away(format!("{} gave no answer in time", self.url)))??;
         let text = |key: &str| answer[key].as_str();
@@ -90,6 +96,8 @@ impl Gateway {
                 .zip(text("appliedConfigHash"))
                 .map(|(file, runs)| file == runs),
             issues: answer["issues"].clone(),
+            path: text("path").map(PathBuf::from),
+            version,
             parsed: answer["parsed"].clone(),
         })
     }
@@ -163,6 +171,7 @@ fn judge(
 pub(crate) struct Session {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     last_id: u64,
+    version: Option<String>,
 }
 
 impl Session {
@@ -173,7 +182,7 @@ impl Session {
         let (socket, _) = connect_async_with_config(&gateway.url, Some(config), true)
             .await
             .map_err(|error| GatewayError::Away(format!("cannot reach {}: {error}", gateway.url)))?;
-        let mut session = Self { socket, last_id: 0 };
+        let mut session = Self { socket, last_id: 0, version: None };
         while session.frame().await?["event"] != "connect.challenge" {}
         let mut hello = json!({
             "minProtocol": PROTOCOL,
@@ -190,7 +199,8 @@ impl Session {
         if let Some(token) = &gateway.token {
             hello["auth"] = json!({"token": token.expose()});
         }
-        session.call("connect", hello).await?;
+        let welcome = session.call("connect", hello).await?;
+        session.version = welcome["server"]["version"].as_str().map(|text| text.chars().take(40).collect());
         Ok(session)
     }
 
@@ -248,7 +258,8 @@ mod tests {
     use super::*;
 
     fn seen(parsed: i32, valid: bool, runs_on_it: Option<bool>) -> Applied {
-        Applied { parsed: json!(parsed), valid, issues: json!([{"path": "a", "message": "b"}]), runs_on_it }
+        let issues = json!([{"path": "a", "message": "b"}]);
+        Applied { parsed: json!(parsed), valid, issues, runs_on_it, path: None, version: None }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - `op`, `apply`, `undo`: edits in the words of OpenClaw, done to a document and taken back.
 //! - `write`, `validate`, `gateway`: the file on disk, the program that checks it, the process that runs on it.
 //! - `sessions`: what agents remember of their conversations, as the gateway has it.
+//! - `health`, `glance`: what `doctor` asks, and what `init` wants to know.
 //! - `lower`, `system`, `diff`, `observe`, `provider`: what the planner and the engine ask of a system.
 
 mod apply;
@@ -14,6 +15,8 @@ mod document;
 mod engines;
 mod error;
 mod gateway;
+pub mod glance;
+pub mod health;
 mod lower;
 mod observe;
 mod op;

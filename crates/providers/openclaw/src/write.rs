@@ -14,6 +14,9 @@ use crate::error::FileError;
 /// Larger than any configuration, small enough to hold in memory twice.
 const MAX_BYTES: u64 = 64 << 20;
 
+/// How the name of a candidate begins.
+pub(crate) const CANDIDATE: &str = ".openclaw.json.fraktalia-";
+
 /// What the file was when it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Original {
@@ -21,8 +24,8 @@ pub(crate) struct Original {
     pub text: String,
     pub hash: String,
     mode: u32,
-    uid: u32,
-    gid: u32,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// SHA-256, hex.
@@ -85,8 +88,7 @@ impl Original {
     pub fn candidate(&self, text: &str) -> Result<NamedTempFile, FileError> {
         let dir = self.dir();
         let failed = || io_error("write a file beside", &self.path);
-        let mut file =
-            tempfile::Builder::new().prefix(".openclaw.json.fraktalia-").tempfile_in(dir).map_err(failed())?;
+        let mut file = tempfile::Builder::new().prefix(CANDIDATE).tempfile_in(dir).map_err(failed())?;
         file.write_all(text.as_bytes()).map_err(failed())?;
         let created = file.as_file().metadata().map_err(failed())?;
         if (created.uid(), created.gid()) != (self.uid, self.gid) {

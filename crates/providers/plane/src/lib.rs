@@ -4,6 +4,7 @@
 //! step, as with `openclaw.json`. All that the helper holds is of one realm and ours.
 
 pub mod diff;
+mod health;
 pub mod observe;
 pub mod op;
 pub mod perform;

@@ -26,6 +26,14 @@ impl Plane {
     pub fn new(host: impl Into<String>, link: Arc<dyn Link>) -> Self {
         Self { host: host.into(), link }
     }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn link(&self) -> &dyn Link {
+        &*self.link
+    }
 }
 
 impl System for Plane {

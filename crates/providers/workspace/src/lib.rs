@@ -8,6 +8,7 @@
 
 pub mod diff;
 pub mod error;
+pub mod health;
 pub mod host;
 pub mod made;
 pub mod observe;
