@@ -8,13 +8,14 @@
 //! | `perform`, `create` | the effects |
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
 //! | `client` | the HTTP calls |
-//! | `watch` | hears that something happened |
+//! | `watch`, `herald` | hears that something happened, and says so in a room |
 
 mod by_hand;
 pub mod client;
 mod create;
 mod diff;
 pub mod error;
+pub mod herald;
 mod landed;
 mod lower;
 pub mod marker;
@@ -33,6 +34,7 @@ mod watch;
 
 pub use client::{Client, Limits};
 pub use error::MatrixError;
+pub use herald::{Address, Herald, HeraldError};
 pub use op::MatrixOp;
 pub use spec::MatrixSpec;
 pub use state::MatrixState;
