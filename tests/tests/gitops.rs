@@ -80,7 +80,7 @@ async fn a_request_is_planned_in_one_comment_and_applied_once_it_is_merged(file:
     assert_eq!(story.runner().run_all(workflow.on_request()).await, 0);
     let comments = story.forge.comments();
     assert_eq!(comments.len(), 1, "{comments:?}");
-    assert!(comments[0].starts_with("<!-- fraktalia -->\n### fraktalia: 1 to create"), "{}", comments[0]);
+    assert!(comments[0].starts_with("<!-- fraktalia -->\n### fraktalia: 2 to create"), "{}", comments[0]);
     assert!(comments[0].contains("`#shed:chat.stage`"), "{}", comments[0]);
 
     // Another push to the same request, with a mistake in it.
