@@ -31,8 +31,8 @@ struct Watched {
 }
 
 fn manifest_with(boxes: &[&str]) -> String {
-    let networks: String = boxes.iter().map(|name| format!("  {name}: {{ internet: true }}\n")).collect();
-    if boxes.is_empty() { MANIFEST.into() } else { format!("{MANIFEST}networks:\n{networks}") }
+    let networks: Vec<String> = boxes.iter().map(|name| format!("{name}: {{ internet: true }}")).collect();
+    format!("{MANIFEST}networks: {{ {} }}\n", networks.join(", "))
 }
 
 impl Stage {
@@ -331,7 +331,9 @@ async fn only_commits_that_one_of_the_signers_signed_are_planned() {
     let sign = |who: &str| {
         let key = dir.join(who).display().to_string();
         let config = ["-c", "gpg.format=ssh", "-c", &format!("user.signingkey={key}")];
-        stage.repository.git(&[&config[..], &["commit", "--quiet", "--amend", "--allow-empty", "--no-edit", "-S"]].concat());
+        stage.repository.git(
+            &[&config[..], &["commit", "--quiet", "--amend", "--allow-empty", "--no-edit", "-S"]].concat(),
+        );
         stage.repository.git(&["push", "--quiet", "--force", "origin", "HEAD:refs/heads/main"]);
     };
     stage.push(&["a"], "Unsigned");
@@ -390,7 +392,9 @@ async fn a_directory_of_signers_is_one_of_gnupg_and_keys_of_ssh_do_not_count_the
     let program = format!("gpg.program={}", wrapper.display());
     let sign = |config: &[&str]| {
         let config: Vec<&str> = config.iter().flat_map(|setting| ["-c", setting]).collect();
-        stage.repository.git(&[&config[..], &["commit", "--quiet", "--amend", "--allow-empty", "--no-edit", "-S"]].concat());
+        stage.repository.git(
+            &[&config[..], &["commit", "--quiet", "--amend", "--allow-empty", "--no-edit", "-S"]].concat(),
+        );
         stage.repository.git(&["push", "--quiet", "--force", "origin", "HEAD:refs/heads/main"]);
     };
     stage.push(&["a"], "By a key of SSH");

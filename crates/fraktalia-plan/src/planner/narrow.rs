@@ -73,8 +73,11 @@ pub(super) fn without_excluded(
     let before = changing(decisions).count();
     decisions.retain(|id, _| !out.contains(*id));
     let left_out = before - changing(decisions).count();
-    let s = if left_out == 1 { " is" } else { "s are" };
-    notes.push(Note::info("plan.excluded", format!("{left_out} change{s} left out by --exclude")));
+    if left_out > 0 {
+        let changes = if left_out == 1 { "change is" } else { "changes are" };
+        let text = format!("{left_out} {changes} left out by --exclude");
+        notes.push(Note::info("plan.excluded", text));
+    }
     notes.extend(with_it.iter().map(|(id, others)| cannot_do_without(id, others)));
     out
 }

@@ -28,7 +28,7 @@ use crate::registry;
 /// Watches until it is asked to end.
 pub async fn run(app: &App, args: &WatchArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
-    let policy = args.policy.into();
+    let policy: fraktalia_engine::watch::Policy = args.policy.into();
     let scribe = Arc::new(Scribe {
         look: app.out,
         format: args.log_format,
@@ -46,7 +46,7 @@ pub async fn run(app: &App, args: &WatchArgs) -> Result<Exit, Failure> {
         let registry = registry::registry(&manifest);
         Ok(Session::new(manifest, registry, paths).with_fault(fault))
     };
-    let notifier = args.notify.as_deref().map(Notifier::new);
+    let notifier = args.notify.as_deref().map(|room| Notifier::new(room, policy.acts()));
     let (hush, speaking) = speak(notifier.clone(), &scribe);
     let teller: Arc<dyn Teller> = Arc::new(Tellers { scribe: Arc::clone(&scribe), notifier });
     let watch = Watch::new(source, settings, Box::new(open), teller);

@@ -26,6 +26,8 @@ const MOST: usize = 40;
 /// Gathers what happens, for a task that says it.
 pub struct Notifier {
     room: String,
+    /// Whether the watch does by itself what it may.
+    acts: bool,
     pending: Mutex<Pending>,
     rung: Notify,
 }
@@ -52,10 +54,10 @@ struct Mute {
 }
 
 impl Notifier {
-    /// For the room that is called `room`.
-    pub fn new(room: &str) -> Arc<Self> {
+    /// For the room that is called `room`, of a watch that `acts` or only reports.
+    pub fn new(room: &str, acts: bool) -> Arc<Self> {
         let pending = Mutex::new(Pending { calm: true, ..Pending::default() });
-        Arc::new(Self { room: room.into(), pending, rung: Notify::new() })
+        Arc::new(Self { room: room.into(), acts, pending, rung: Notify::new() })
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -77,7 +79,7 @@ impl Notifier {
                 return;
             }
         }
-        let entries = notice::entries(happening);
+        let entries = notice::entries(happening, self.acts);
         if entries.is_empty() {
             return;
         }

@@ -15,6 +15,8 @@ use crate::render::plan::number;
 const LISTED: usize = 5;
 /// Longest text of one entry, in characters.
 const LONGEST: usize = 300;
+/// How lines begin about what somebody has changed by hand.
+const DRIFT: &str = "drift";
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +32,11 @@ fn entry(head: &'static str, text: impl AsRef<str>) -> Entry {
     Entry { head, text }
 }
 
-/// What people in a room want to know of it; nothing, where they do not.
-pub fn entries(happening: &Happening<'_>) -> Vec<Entry> {
+/// What people in a room want to know of it; nothing, where they do not. `acts` says whether the watch does by itself what
+/// it may: then what is done is said, and of what is seen only what somebody has changed by hand.
+pub fn entries(happening: &Happening<'_>, acts: bool) -> Vec<Entry> {
     match happening {
-        Happening::Looked(look) if look.news => looked(look),
+        Happening::Looked(look) if look.news => looked(look, acts),
         Happening::Failed { why, news: true, .. } => vec![entry("cannot look", why)],
         Happening::BadManifest { notes, kept, origin, .. } => {
             let at = origin.map_or_else(String::new, |origin| format!(" at {origin}"));
@@ -77,22 +80,24 @@ pub fn entries(happening: &Happening<'_>) -> Vec<Entry> {
     }
 }
 
-fn looked(look: &Looked<'_>) -> Vec<Entry> {
+fn looked(look: &Looked<'_>, acts: bool) -> Vec<Entry> {
     let plan = &look.planned.plan;
     let changes: Vec<&Change> = plan.changes.iter().filter(|change| change.verb != Verb::Keep).collect();
     if changes.is_empty() && !plan.is_blocked() {
         return vec![entry("in sync", "nothing to do")];
     }
-    let mut all: Vec<Entry> = changes
+    let shown: Vec<Entry> = changes
         .iter()
-        .take(LISTED)
         .map(|change| {
             let (head, _, text) = change_line(change, look.planned.records.contains_key(&change.id));
             entry(head, text)
         })
+        .filter(|entry| !acts || plan.is_blocked() || entry.head == DRIFT)
         .collect();
-    if changes.len() > LISTED {
-        all.push(entry("more", number(changes.len() - LISTED, "change")));
+    let more = shown.len().saturating_sub(LISTED);
+    let mut all: Vec<Entry> = shown.into_iter().take(LISTED).collect();
+    if more > 0 {
+        all.push(entry("more", number(more, "change")));
     }
     if plan.is_blocked() {
         all.push(entry("blocked", "nothing is applied while this stands"));
@@ -168,7 +173,7 @@ mod tests {
     #[test]
     fn nothing_from_outside_is_markup_or_a_line_of_its_own() {
         let evil = "<a href='https://matrix.to/#/@ana:chat.home'>x</a>\nfraktalia: all is well \u{202e}";
-        let entries = entries(&Happening::GaveUp { times: 3, why: evil });
+        let entries = entries(&Happening::GaveUp { times: 3, why: evil }, true);
         let (plain, html) = message("home", &entries, 0);
         assert_eq!(plain.lines().count(), 2, "{plain}");
         assert!(
@@ -180,7 +185,7 @@ mod tests {
     #[test]
     fn a_message_stays_small_whatever_happens() {
         let why = "x".repeat(100_000);
-        let entries = entries(&Happening::GaveUp { times: 3, why: &why });
+        let entries = entries(&Happening::GaveUp { times: 3, why: &why }, false);
         assert!(message("home", &entries, 7).0.len() < 1000);
     }
 
