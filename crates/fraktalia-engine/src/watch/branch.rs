@@ -127,3 +127,36 @@ impl Branch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::git::Remote;
+
+    #[tokio::test]
+    async fn a_remote_that_stays_away_is_told_once_and_again_when_somebody_asks() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = dir.path().join("nowhere").display().to_string();
+        let remote = Remote::new(&url, "main", Path::new("fraktalia.yaml"), None).unwrap();
+        let clones = Arc::new(Clones::open(dir.path(), remote).unwrap());
+        let said = Arc::<Mutex<u32>>::default();
+        let count = Arc::clone(&said);
+        let teller = Arc::new(move |happening: &Happening<'_>| {
+            *count.lock().unwrap() += u32::from(matches!(happening, Happening::Remote { lost: Some(_), .. }));
+        });
+        let (bell, _ears) = crate::watch::wake::bell();
+        let (tip, _tips) = watch::channel(None);
+        let every = Duration::from_secs(1);
+        let branch = Branch { clones, every, bell, teller, tip, poke: Arc::default() };
+        let mut told = Told::default();
+        for (again, times) in [(false, 1), (false, 1), (true, 2), (false, 2)] {
+            told.again = again;
+            let error = branch.look(&mut told).await.unwrap_err();
+            branch.lost(&error, &mut told).await;
+            assert_eq!(*said.lock().unwrap(), times);
+        }
+    }
+}
