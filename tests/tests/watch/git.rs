@@ -116,13 +116,13 @@ impl Story {
     }
 }
 
-/// A stand-in for ssh: what it is to run elsewhere it runs here. Where `hold` lies beside it, the second call from then
-/// on, which fetches, never ends.
+/// A stand-in for ssh: what it is to run elsewhere it runs here. Where `hold` lies beside it, a call that fetches, while
+/// there is a part of a clone, never ends.
 fn ssh_stand_in(dir: &Path) -> String {
     let script = format!(
         "#!/bin/sh\ncd {}\n[ \"$1\" = -G ] && exit 1\nfor last; do :; done\n\
-         if [ -e second ]; then echo $$ > held; exec sleep 600; fi\n\
-         [ -e hold ] && mv hold second\nexec sh -c \"$last\"\n",
+         if [ -e hold ] && ls -d ../state/clones/*/part-* > /dev/null 2>&1; then echo $$ > held; exec sleep 600; fi\n\
+         exec sh -c \"$last\"\n",
         dir.display()
     );
     let path = dir.join("ssh-stand-in");
@@ -163,7 +163,7 @@ async fn a_watch_that_is_killed_while_it_fetches_goes_on_when_it_is_started_agai
     // What git has started outlives it for a while; here nobody waits for that.
     let pid = std::fs::read_to_string(&held).expect("read");
     let _ = Command::new("kill").arg(pid.trim()).status();
-    std::fs::remove_file(dir.join("second")).expect("removed");
+    std::fs::remove_file(dir.join("hold")).expect("removed");
     let mut watch = story.watch(&url, &[], &environment);
     applied(&mut watch).await;
     assert_eq!(story.topic().await, "Two");
