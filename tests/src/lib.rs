@@ -184,6 +184,16 @@ impl Stage {
         self.write("fraktalia.yaml", &text);
     }
 
+    /// The text of a manifest that may lie anywhere: its paths are absolute.
+    pub fn manifest_for_anywhere(&self, wishes: &str) -> String {
+        self.manifest(wishes);
+        let dir = self.dir().display();
+        self.read("fraktalia.yaml")
+            .replace("file: secrets/", &format!("file: {dir}/secrets/"))
+            .replace("config: gateway/", &format!("config: {dir}/gateway/"))
+            .replace("workspaces: workspaces\n", &format!("workspaces: {dir}/workspaces\n"))
+    }
+
     /// Gives the manifest a realm of its own, for stories that share an engine with others.
     ///
     /// # Panics
@@ -191,6 +201,11 @@ impl Stage {
     pub fn set_realm(&self, realm: &str) {
         let text = self.read("fraktalia.yaml").replacen("realm: stage\n", &format!("realm: {realm}\n"), 1);
         self.write("fraktalia.yaml", &text);
+    }
+
+    /// The built program.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     fn command(&self, args: &[&str]) -> Command {

@@ -8,6 +8,8 @@
 
 mod watch {
     pub mod drift;
+    pub mod git;
+    pub mod notify;
     pub mod policy;
     pub mod running;
     pub mod saved;

@@ -85,7 +85,15 @@ fn header() -> Entry {
         strangers: BTreeMap::new(),
     };
     let (at, version) = ("2026-03-14T15:00:00Z".into(), "0.1.0".into());
-    Entry::Open(Arc::new(Header { run: "run".into(), format: 1, at, version, plan, before: Records::new() }))
+    Entry::Open(Arc::new(Header {
+        run: "run".into(),
+        format: 1,
+        at,
+        version,
+        plan,
+        before: Records::new(),
+        origin: None,
+    }))
 }
 
 fn sealed() -> Sealed {

@@ -15,6 +15,8 @@ use fraktalia_model::{Outputs, ResourceId};
 use fraktalia_plan::{Fingerprint, Plan, Records, Sealed, StepId};
 use serde::{Deserialize, Serialize};
 
+use crate::git::Origin;
+
 pub mod file;
 mod writer;
 
@@ -85,6 +87,9 @@ pub struct Header {
     pub plan: Plan,
     /// What our record said of the resources that the plan touches.
     pub before: Records,
+    /// The commit that the manifest was read from, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// What happened to a step.

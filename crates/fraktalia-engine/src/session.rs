@@ -1,7 +1,7 @@
 //! One manifest and the systems it is about: look, plan, apply, go on, take back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
@@ -15,6 +15,7 @@ use crate::applier::{Applier, Forward, OnFailure, Stop, Surroundings, chain};
 use crate::clock;
 use crate::erase::{AnyAsk, Executor, Registry};
 use crate::event::{Event, EventSink};
+use crate::git::Origin;
 use crate::journal::{self, Entry, Fault, Header, Journal, JournalError, Outcome, Run};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Lock, LockError};
@@ -33,6 +34,7 @@ pub struct Session {
     paths: StatePaths,
     secrets: Secrets,
     fault: Option<Fault>,
+    origin: Mutex<Option<Origin>>,
 }
 
 /// A plan, and how it came about.
@@ -142,7 +144,7 @@ impl Session {
     /// A session for `manifest`, with one provider for each system that it is about.
     pub fn new(manifest: Manifest, registry: Registry, paths: StatePaths) -> Self {
         let secrets = Secrets::new(&manifest.base);
-        Self { manifest, registry, paths, secrets, fault: None }
+        Self { manifest, registry, paths, secrets, fault: None, origin: Mutex::default() }
     }
 
     /// With a journal that dies at a chosen entry, for tests of crashes.
@@ -155,6 +157,16 @@ impl Session {
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The commit that the manifest was read from, as far as that was said.
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which commit the manifest was read from. Runs that begin from now on put it on record.
+    pub fn set_origin(&self, origin: Option<Origin>) {
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = origin;
     }
 
     /// Where our own files live.
@@ -218,7 +230,11 @@ impl Session {
         Ok(Planned { plan, looks: how, desired, found, records: ledger.records })
     }
 
-    fn lower(&self) -> Result<Vec<AnyDesired>, SessionError> {
+    /// What the manifest asks of each system; no system is asked for it.
+    ///
+    /// # Errors
+    /// When it asks one for what cannot be done.
+    pub fn lower(&self) -> Result<Vec<AnyDesired>, SessionError> {
         let mut desired = Vec::new();
         let mut notes = Notes::new();
         for system in self.registry.iter() {
@@ -330,7 +346,7 @@ impl Session {
             return Err(SessionError::Unfinished(run.header.run.clone()));
         }
         let ledger = Ledger::load(&self.paths, &self.manifest.realm, &self.registry)?;
-        let header = Arc::new(header(plan, &ledger.records));
+        let header = Arc::new(Header { origin: self.origin(), ..header(plan, &ledger.records) });
         let name = header.run.clone();
         if header.plan.steps.is_empty() && header.plan.changes.is_empty() {
             return self.record_only(header, ledger);
@@ -442,5 +458,6 @@ fn header(plan: Plan, records: &Records) -> Header {
         version: env!("CARGO_PKG_VERSION").into(),
         plan,
         before,
+        origin: None,
     }
 }

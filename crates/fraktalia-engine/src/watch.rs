@@ -4,12 +4,14 @@
 //! and what to do follows from what is found, never from the event. So a lost event costs time and nothing else, and a
 //! storm of them is one look a second.
 
+mod branch;
 pub mod failures;
 pub mod files;
 mod follow;
 pub mod happening;
 mod keeper;
 pub mod policy;
+mod reader;
 pub mod wake;
 
 use std::path::PathBuf;
@@ -17,10 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fraktalia_model::{Manifest, SystemId};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::applier::Stop;
+use crate::git::Clones;
 use crate::session::Session;
 
 pub use failures::Patience;
@@ -28,8 +32,10 @@ pub use happening::{Happening, Look, Teller};
 pub use policy::{Policy, Waiting};
 pub use wake::{Bell, Cause, Wake};
 
+use branch::Branch;
 use files::FileEvents;
 use keeper::Keeper;
+use reader::Reader;
 use wake::Ears;
 
 /// It has to be quiet for so long before anybody looks: a file is written in several pieces.
@@ -61,9 +67,23 @@ impl Default for Settings {
 /// Makes a session for a manifest, or says why that cannot be.
 pub type Open = dyn Fn(Manifest) -> Result<Session, String> + Send + Sync;
 
+/// Where the manifest is.
+pub enum Source {
+    /// In a file.
+    File(PathBuf),
+    /// On a branch, whose remote is asked so often.
+    Branch(Clones, Duration),
+}
+
+impl<P: Into<PathBuf>> From<P> for Source {
+    fn from(path: P) -> Self {
+        Self::File(path.into())
+    }
+}
+
 /// A watch over one manifest.
 pub struct Watch {
-    path: PathBuf,
+    source: Source,
     settings: Settings,
     open: Box<Open>,
     teller: Arc<dyn Teller>,
@@ -72,15 +92,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch over the manifest at `path`. What happens is told to `teller`.
+    /// A watch over the manifest at `source`. What happens is told to `teller`.
     pub fn new(
-        path: impl Into<PathBuf>,
+        source: impl Into<Source>,
         settings: Settings,
         open: Box<Open>,
         teller: Arc<dyn Teller>,
     ) -> Self {
         let (bell, ears) = wake::bell();
-        Self { path: path.into(), settings, open, teller, bell, ears }
+        Self { source: source.into(), settings, open, teller, bell, ears }
     }
 
     /// Wakes it.
@@ -94,14 +114,9 @@ impl Watch {
         self.teller.tell(&Happening::Began { policy, every });
         let files = Arc::new(FileEvents::new(&self.bell.of("manifest")));
         let keeping = tokio::spawn(keep_files(Arc::clone(&files), Arc::clone(&self.teller)));
-        let mut keeper = Keeper::new(
-            self.path,
-            self.settings,
-            self.open,
-            Arc::clone(&self.teller),
-            self.bell.clone(),
-            Arc::clone(&files),
-        );
+        let (reader, following) = self.source.follow(files, &self.bell, &self.teller);
+        let teller = Arc::clone(&self.teller);
+        let mut keeper = Keeper::new(reader, self.settings, self.open, teller, self.bell.clone());
         self.bell.of("start").ring("");
         let (mut rest, mut clock) = (Instant::now(), Instant::now() + every);
         let mut again: Option<Instant> = None;
@@ -130,7 +145,32 @@ impl Watch {
             clock = Instant::now() + every;
         }
         keeping.abort();
+        drop(following);
         self.teller.tell(&Happening::Ending);
+    }
+}
+
+impl Source {
+    /// Whoever reads it, and what has to run meanwhile.
+    fn follow(
+        self,
+        files: Arc<Result<FileEvents, crate::ObserveError>>,
+        bell: &Bell,
+        teller: &Arc<dyn Teller>,
+    ) -> (Reader, JoinSet<()>) {
+        let mut tasks = JoinSet::new();
+        let reader = match self {
+            Self::File(path) => Reader::file(path, files),
+            Self::Branch(clones, every) => {
+                let (clones, poke) = (Arc::new(clones), Arc::<Notify>::default());
+                let (tip, tips) = watch::channel(None);
+                let reader = Reader::branch(Arc::clone(&clones), tips, Arc::clone(&poke));
+                let (bell, teller) = (bell.of("git"), Arc::clone(teller));
+                tasks.spawn(Branch { clones, every, bell, teller, tip, poke }.follow());
+                reader
+            }
+        };
+        (reader, tasks)
     }
 }
 

@@ -472,6 +472,73 @@ async fn a_target_brings_what_it_needs_and_nothing_else() {
     assert_eq!(blockers(&room, &unknown).await[0].code, "plan.unknown-target");
 }
 
+/// Plans without `name`, applies that, and says how it ended; what was planned, and the notes with a warning.
+async fn apply_without(room: &Room, name: &str) -> (Option<Outcome>, Vec<String>, Vec<String>) {
+    let session = room.session(None);
+    let options = Options { excludes: [name.to_owned()].into(), ..Options::default() };
+    let lock = session.lock().unwrap();
+    let plan = session.plan(&options, true).await.unwrap().plan;
+    let ids = plan.changes.iter().map(|change| change.id.to_string()).collect();
+    let warnings = plan.notes.iter().filter(|note| note.severity == Severity::Warning);
+    let warnings = warnings.map(|note| note.text.clone()).collect();
+    let ended = session.apply(&lock, plan, &quiet()).await.unwrap();
+    (ended.outcome, ids, warnings)
+}
+
+#[tokio::test]
+async fn what_is_excluded_takes_what_cannot_be_done_without_it_along_and_says_so() {
+    let a = wish("left", "a", "A", &[]);
+    let b = wish("right", "b", "B", std::slice::from_ref(&a.id));
+    let c = wish("left", "c", "C", std::slice::from_ref(&b.id));
+    let room = Room::wanting(vec![a, b, c, wish("right", "d", "D", &[])]);
+    let (outcome, ids, warnings) = apply_without(&room, "a").await;
+    assert_eq!((outcome, ids), (Some(Outcome::Applied), vec!["right/box/d".to_owned()]));
+    assert_eq!(
+        warnings,
+        [
+            "left/box/a is excluded, and so is what cannot be done without it: right/box/b",
+            "right/box/b is excluded, and so is what cannot be done without it: left/box/c",
+        ]
+    );
+    assert_eq!(left(&room.session(None)).await.len(), 3);
+    let unknown = Options { excludes: ["nobody".to_owned()].into(), ..Options::default() };
+    assert_eq!(blockers(&room, &unknown).await[0].code, "plan.unknown-target");
+}
+
+#[tokio::test]
+async fn what_is_there_and_only_differs_can_be_excluded_alone() {
+    let a = |label: &str| wish("left", "a", label, &[]);
+    let b = wish("right", "b", "B", std::slice::from_ref(&a("").id));
+    let mut room = Room::wanting(vec![a("A")]);
+    apply(&room.session(None)).await.unwrap();
+    room.want(vec![a("another"), b]);
+    let (outcome, ids, warnings) = apply_without(&room, "left/box/a").await;
+    assert_eq!((outcome, ids), (Some(Outcome::Applied), vec!["right/box/b".to_owned()]));
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_an_excluded_thing_stands_on_is_not_removed_and_what_is_excluded_stays_ours() {
+    let a = wish("left", "a", "A", &[]);
+    let b = wish("right", "b", "B", std::slice::from_ref(&a.id));
+    let (c, d) = (wish("left", "c", "C", &[]), wish("left", "d", "D", &[]));
+    let mut room = Room::wanting(vec![a, b, c.clone(), d.clone()]);
+    apply(&room.session(None)).await.unwrap();
+    room.want(vec![c, d]);
+    room.policy.max_removals = Some(0);
+    // Removed by hand: of what is left out, nothing is forgotten either.
+    room.shelf("left").world().boxes.remove("d");
+    let (outcome, ids, warnings) = apply_without(&room, "b").await;
+    assert_eq!((outcome, ids), (Some(Outcome::Applied), vec!["left/box/d".to_owned()]));
+    assert_eq!(warnings, ["right/box/b is excluded, and so is what cannot be done without it: left/box/a"]);
+    room.policy.max_removals = None;
+    room.shelf("left").world().boxes.remove("d");
+    let (_, ids, _) = apply_without(&room, "d").await;
+    assert_eq!(ids, ["left/box/a", "right/box/b"]);
+    let records = room.session(None).plan(&Options::default(), true).await.unwrap().records;
+    assert!(records.contains_key(&toy::id("left", "d")), "{records:?}");
+}
+
 #[tokio::test]
 async fn what_stands_on_something_that_is_replaced_moves_to_what_replaces_it() {
     let base = |label: &str| wish("left", "a", label, &[]);

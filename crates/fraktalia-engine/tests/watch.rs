@@ -132,7 +132,7 @@ fn words(happening: &Happening<'_>) -> Option<String> {
         Happening::Failed { why, news: true, .. } => format!("failed {why}"),
         Happening::Locked { .. } => "locked".into(),
         Happening::Unfinished { waits, .. } => format!("unfinished waits={}", waits.is_some()),
-        Happening::Applying { plan, waiting } => {
+        Happening::Applying { plan, waiting, .. } => {
             format!("applying {} leaving {}", plan.steps.len(), waiting.len())
         }
         Happening::Ended { ended, .. } => format!("ended {:?}", ended.outcome.as_ref().map(word)),

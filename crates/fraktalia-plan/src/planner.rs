@@ -16,6 +16,7 @@ use crate::plan::{Basis, FORMAT, Plan};
 use crate::record::{Record, Records};
 use crate::system::{Described, Owner};
 
+mod narrow;
 mod removal;
 mod verdict;
 
@@ -34,6 +35,8 @@ pub struct View<'a> {
 pub struct Options {
     /// Only these resources, by id or by subject, with what they need; all when empty.
     pub targets: BTreeSet<String>,
+    /// All but these resources, by id or by subject, and what cannot be done without them.
+    pub excludes: BTreeSet<String>,
     /// Whether more may be removed than the policy allows.
     pub allow_removals: bool,
 }
@@ -105,7 +108,9 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
     let mut decisions = verdict::decide(input, &mut notes);
     removal::decide(input, &mut decisions, &mut notes);
-    narrow(input, &mut decisions, &mut notes);
+    narrow::to_targets(input, &mut decisions, &mut notes);
+    let left_out = narrow::without_excluded(input, &mut decisions, &mut notes);
+    removal::limit(input, &decisions, &mut notes);
 
     let drafts = input.systems.iter().enumerate().flat_map(|(index, view)| {
         let work: Vec<AnyWork<'_>> = changing(&decisions)
@@ -122,7 +127,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     notes.dedup();
     Plan {
         realm: input.manifest.realm.clone(),
-        basis: basis(input, &decisions),
+        basis: basis(input, &decisions, &left_out),
         changes: changes(input, &decisions),
         steps,
         edges,
@@ -152,46 +157,6 @@ fn work<'d>(id: &'d ResourceId, decision: &'d Decision<'_>) -> AnyWork<'d> {
     }
 }
 
-/// Leaves out what `--target` does not name or need.
-fn narrow(input: &Input<'_>, decisions: &mut Decisions<'_>, notes: &mut Notes) {
-    let targets = &input.options.targets;
-    if targets.is_empty() {
-        return;
-    }
-    let mut kept: BTreeSet<ResourceId> = BTreeSet::new();
-    let mut open: Vec<ResourceId> = decisions
-        .iter()
-        .filter(|(id, decision)| targets.contains(&id.to_string()) || targets.contains(decision.subject(id)))
-        .map(|(id, _)| (*id).clone())
-        .collect();
-    for target in targets {
-        let hit = |id: &ResourceId| {
-            target == &id.to_string()
-                || decisions.get(id).is_some_and(|decision| decision.subject(id) == target)
-        };
-        if !open.iter().any(hit) {
-            notes.push(
-                Note::error("plan.unknown-target", format!("`{target}` names nothing in this plan"))
-                    .hint("a target is a resource id such as matrix/room/lab, or the key of a fractal, room or network"),
-            );
-        }
-    }
-    while let Some(id) = open.pop() {
-        if let Some(want) = decisions.get(&id).and_then(Decision::want) {
-            open.extend(
-                want.requires().iter().cloned().chain(want.pending()).filter(|id| !kept.contains(id)),
-            );
-        }
-        kept.insert(id);
-    }
-    let before = changing(decisions).count();
-    decisions.retain(|id, _| kept.contains(*id));
-    let left_out = before - changing(decisions).count();
-    if left_out > 0 {
-        notes.push(Note::info("plan.targets", format!("{left_out} changes are left out by --target")));
-    }
-}
-
 /// What each changed resource waits for.
 fn needs(decisions: &Decisions<'_>) -> BTreeMap<ResourceId, Needs> {
     let mut needs: BTreeMap<ResourceId, Needs> = BTreeMap::new();
@@ -216,14 +181,16 @@ fn circle_note(circle: &[String]) -> Note {
         .hint("apply one part of the change first, with --target")
 }
 
-fn basis(input: &Input<'_>, decisions: &Decisions<'_>) -> Basis {
+/// What is excluded is none of the plan's business, even where something of the plan stands on it.
+fn basis(input: &Input<'_>, decisions: &Decisions<'_>, left_out: &BTreeSet<ResourceId>) -> Basis {
     let mut touched = BTreeMap::new();
     let mut touch = |id: &ResourceId, seen: Option<&AnySeen>| {
         touched.insert(id.clone(), seen.map(|seen| seen.fingerprint.clone()));
     };
     for (id, decision) in changing(decisions) {
         touch(id, decision.have);
-        for needed in decision.want().into_iter().flat_map(AnyResource::requires) {
+        let needs = decision.want().into_iter().flat_map(AnyResource::requires);
+        for needed in needs.filter(|id| !left_out.contains(*id)) {
             touch(needed, input.systems.iter().find_map(|view| view.observed.found.get(needed)));
         }
     }
@@ -256,7 +223,8 @@ fn changes(input: &Input<'_>, decisions: &Decisions<'_>) -> Vec<Change> {
 
 /// What our record no longer needs to name: it left the manifest, and is gone.
 fn forgotten(input: &Input<'_>, decisions: &Decisions<'_>) -> BTreeSet<ResourceId> {
-    if !input.options.targets.is_empty() {
+    // What is left out has no decision, and is not gone for that.
+    if !input.options.targets.is_empty() || !input.options.excludes.is_empty() {
         return BTreeSet::new();
     }
     let seen_whole: BTreeMap<SystemId, &AnyObserved> = input

@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod generate;
+pub mod git;
 pub mod manifest;
 pub mod proxy;
 pub mod real;

@@ -1,8 +1,11 @@
 //! What every command needs: the manifest, the state directory, a session, and how things are shown.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use fraktalia_engine::{Session, StatePaths};
+use fraktalia_engine::session::Options;
+use fraktalia_engine::watch::files::Target;
+use fraktalia_engine::{Planned, Session, SessionError, StatePaths};
 use fraktalia_model::{Manifest, Severity, Sources};
 
 use crate::cli::{Common, RunFormat};
@@ -27,6 +30,19 @@ pub struct Opened {
     pub session: Session,
     /// The text of the files, to show notes in.
     pub sources: Sources,
+    /// All that the manifest was read from.
+    read: BTreeSet<Target>,
+}
+
+impl Opened {
+    /// Plans, and finds out meanwhile which commit the manifest is of.
+    pub async fn plan(&self, options: &Options, refresh: bool) -> Result<Planned, SessionError> {
+        let path = &self.session.manifest().path;
+        let origin = fraktalia_engine::git::origin(path, &self.read);
+        let (origin, planned) = tokio::join!(origin, self.session.plan(options, refresh));
+        self.session.set_origin(origin);
+        planned
+    }
 }
 
 impl App {
@@ -50,7 +66,11 @@ impl App {
 
     /// Reads the manifest. Warnings go to stderr.
     pub fn manifest(&self) -> Result<(Manifest, Sources), Failure> {
-        let loaded = fraktalia_engine::load::load(&self.common.manifest);
+        self.manifest_with_targets().map(|(manifest, sources, _)| (manifest, sources))
+    }
+
+    fn manifest_with_targets(&self) -> Result<(Manifest, Sources, BTreeSet<Target>), Failure> {
+        let (loaded, targets) = fraktalia_engine::load::load_with_targets(&self.common.manifest);
         let Some(manifest) = loaded.manifest else {
             return Err(Failure::Manifest {
                 path: self.common.manifest.clone(),
@@ -63,16 +83,16 @@ impl App {
         let mut page = String::new();
         note::write_all(&warnings, &loaded.sources, &self.err, &mut page);
         out::talk(&page);
-        Ok((manifest, loaded.sources))
+        Ok((manifest, loaded.sources, targets))
     }
 
     /// A session for the manifest.
     pub fn open(&self) -> Result<Opened, Failure> {
-        let (manifest, sources) = self.manifest()?;
+        let (manifest, sources, read) = self.manifest_with_targets()?;
         let paths = self.place()?.of(&manifest.realm)?;
         let registry = registry::registry(&manifest);
         let session = Session::new(manifest, registry, paths).with_fault(registry::fault()?);
-        Ok(Opened { session, sources })
+        Ok(Opened { session, sources, read })
     }
 
     /// Where state directories are.
@@ -100,9 +120,21 @@ impl Place {
             Self::Here(path) => path.clone(),
             Self::Below(path) => path.join(realm),
         };
-        let absolute = std::path::absolute(&path);
-        absolute.map(StatePaths::new).map_err(|source| Failure::File { doing: "find", path, source })
+        absolute(path).map(StatePaths::new)
     }
+
+    /// Where the commits of branches are, whose realm is not known before they are read.
+    pub fn clones(&self) -> Result<PathBuf, Failure> {
+        absolute(match self {
+            Self::Here(path) => path.join("clones"),
+            // No realm can be called so.
+            Self::Below(path) => path.join(".clones"),
+        })
+    }
+}
+
+fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
+    std::path::absolute(&path).map_err(|source| Failure::File { doing: "find", path, source })
 }
 
 /// `$XDG_STATE_HOME`, or what stands for it. A relative one is to be ignored, says the XDG specification.
@@ -122,6 +154,7 @@ pub fn about(session: &Session, planned: Option<&fraktalia_engine::Planned>) -> 
     let looks = planned.map(|planned| &planned.looks);
     About {
         manifest: manifest.path.display().to_string(),
+        origin: session.origin(),
         fractals: manifest.fractals.keys().cloned().collect(),
         server: manifest.matrix.as_ref().map(|matrix| matrix.server_name.clone()),
         read: looks

@@ -20,7 +20,7 @@ pub use daily::{CleanupArgs, InviteArgs, ResetArgs};
 pub use doctor::DoctorArgs;
 pub use formats::{Format, GraphFormat, LogFormat, OnFailure, PlanFormat, RunFormat};
 pub use init::{InitArgs, TokenSource};
-pub use watch::{WatchArgs, WatchPolicy};
+pub use watch::{GitArgs, WatchArgs, WatchPolicy};
 
 /// Agents as code: rooms, agents, workspaces and sandboxes from one manifest.
 #[derive(Debug, Parser)]
@@ -85,6 +85,7 @@ pub enum Command {
     #[command(after_long_help = "Examples:
   fraktalia plan
   fraktalia plan --target gardener         only the fractal `gardener` and what it needs
+  fraktalia plan --exclude lounge          all but the room `lounge`
   fraktalia plan --out week.plan           keep it for `fraktalia apply week.plan`
   fraktalia plan --exit-code               3 when something would change, for scripts
   fraktalia plan --format markdown         a comment for a pull request")]

@@ -88,7 +88,12 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     }
 }
 
-async fn get(port: u16, path: &str) -> (u16, String) {
+/// Let go of at once: nobody else on this machine asks for a port in that moment.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
+}
+
+pub async fn get(port: u16, path: &str) -> (u16, String) {
     let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.expect("an answer");
     (answer.status().as_u16(), answer.text().await.expect("a text"))
 }
@@ -98,9 +103,7 @@ async fn its_pages_tell_that_it_lives_what_it_sees_and_what_it_counts() {
     let Some(stage) = Stage::set(With::FileOnly).await else { return };
     stage.manifest(LOUNGE);
     let _ = stage.run(&["apply", "--yes"]).await.expect(0);
-    // Let go of at once: nobody else on this machine asks for a port in that moment.
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let port = free_port();
     let mut watch = Watch::start(&stage, &["--listen", &port.to_string()]);
     watch.in_sync().await;
     assert_eq!(get(port, "/healthz").await, (200, "ok\n".into()));

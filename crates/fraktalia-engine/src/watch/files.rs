@@ -27,7 +27,7 @@ pub enum Target {
 }
 
 impl Target {
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Path(path) | Self::Names(path) | Self::Tree(path) => path,
         }

@@ -9,6 +9,7 @@ use fraktalia_plan::Plan;
 use super::policy::{Policy, Waiting};
 use super::wake::Cause;
 use crate::event::Event;
+use crate::git::{Origin, Remote};
 use crate::session::{Ended, Planned, Session};
 
 /// Something that happened while nobody watched.
@@ -31,7 +32,37 @@ pub enum Happening<'a> {
         /// What to do about it.
         hint: Option<&'a str>,
     },
-    /// The manifest on disk cannot be used; what was good last stays in force.
+    /// The branch is at another commit.
+    Commit {
+        /// Which.
+        origin: &'a Origin,
+        /// Where.
+        remote: &'a Remote,
+    },
+    /// The remote cannot be asked, or can be again; the last good commit stays in force.
+    Remote {
+        /// Which.
+        remote: &'a Remote,
+        /// Why not, and what to do about it; `None` when it answers again.
+        lost: Option<(&'a str, Option<&'a str>)>,
+    },
+    /// A commit is not used, whatever its manifest says.
+    Refused {
+        /// Which.
+        commit: &'a str,
+        /// Why.
+        why: &'a str,
+        /// What to do about it.
+        hint: &'a str,
+    },
+    /// What happens cannot be said in the room where it was to be said, or can be again.
+    Notifying {
+        /// The room, as it was named.
+        room: &'a str,
+        /// Why not, and what to do about it; `None` when it can be again.
+        mute: Option<(&'a str, Option<&'a str>)>,
+    },
+    /// The manifest cannot be used; what was good last stays in force.
     BadManifest {
         /// What is wrong with it.
         notes: &'a Notes,
@@ -39,8 +70,10 @@ pub enum Happening<'a> {
         sources: &'a Sources,
         /// Whether there is a good one.
         kept: bool,
+        /// The commit that it is of.
+        origin: Option<&'a Origin>,
     },
-    /// The manifest on disk can be used again.
+    /// The manifest can be used again.
     GoodManifest,
     /// Systems were looked at, and a plan was made.
     Looked(Look<'a>),
@@ -75,6 +108,8 @@ pub enum Happening<'a> {
     Applying {
         /// All of it.
         plan: &'a Plan,
+        /// The commit that it follows from.
+        origin: Option<Origin>,
         /// What is left out of it, for a person.
         waiting: &'a [Waiting],
     },

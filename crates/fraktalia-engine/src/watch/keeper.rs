@@ -1,27 +1,24 @@
 //! One round: read the manifest, look, judge, act.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fraktalia_model::{Loaded, Notes};
+use fraktalia_model::{Notes, Sources};
 use fraktalia_plan::{Fingerprint, Plan, fingerprint};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::failures::{Failures, May};
-use super::files::{FileEvents, Target};
 use super::follow::Followers;
 use super::happening::{Happening, Look, Teller};
 use super::policy::{self, Judged, Waiting};
+use super::reader::{Read, Reader};
 use super::wake::{Bell, Wake};
 use super::{Open, Settings, stopped};
 use crate::applier::{Stop, chain};
+use crate::git::{Checkout, Origin};
 use crate::journal::{Run, Status};
-use crate::load;
 use crate::lock::{Lock, LockError};
-use crate::provider::ObserveError;
 use crate::session::{Options, Planned, Session, SessionError};
 
 /// How long after another run was found at work it is looked for again.
@@ -30,21 +27,19 @@ const BUSY: Duration = Duration::from_secs(1);
 const LONGEST_LOOK: Duration = Duration::from_mins(10);
 /// How long after a failed look the next one comes, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// How often the manifest is read at once, when it names other files each time.
-const READINGS: usize = 4;
 
 mod act;
 
 /// What is known from round to round.
 pub(super) struct Keeper {
-    path: PathBuf,
+    reader: Reader,
     settings: Settings,
     open: Box<Open>,
     teller: Arc<dyn Teller>,
     bell: Bell,
-    files: Arc<Result<FileEvents, ObserveError>>,
-    targets: BTreeSet<Target>,
     session: Option<Arc<Session>>,
+    /// The files that the session's manifest was read from, where they go with their commit.
+    checkout: Option<Arc<Checkout>>,
     followers: Option<Followers>,
     failures: Failures,
     /// What was told last, so that it is told once.
@@ -74,22 +69,20 @@ enum Turn {
 
 impl Keeper {
     pub fn new(
-        path: PathBuf,
+        reader: Reader,
         settings: Settings,
         open: Box<Open>,
         teller: Arc<dyn Teller>,
         bell: Bell,
-        files: Arc<Result<FileEvents, ObserveError>>,
     ) -> Self {
         Self {
-            path,
+            reader,
             settings,
             open,
             teller,
             bell,
-            files,
-            targets: BTreeSet::new(),
             session: None,
+            checkout: None,
             followers: None,
             failures: Failures::default(),
             told: Told::default(),
@@ -138,56 +131,67 @@ impl Keeper {
         if hold { None } else { self.act(&session, &planned.plan, &judged, stop, wake).await }
     }
 
-    /// Reads it, and follows the files that it was read from. Whatever is written before they are followed makes no
-    /// event, so it is read once more then.
-    async fn read(&mut self) -> Loaded {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let path = self.path.clone();
-            let read = tokio::task::spawn_blocking(move || load::load_with_targets(&path)).await;
-            let (loaded, targets) = match read {
-                Ok(read) => read,
-                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-            };
-            if targets == self.targets || tries > READINGS {
-                return loaded;
-            }
-            self.targets.clone_from(&targets);
-            // Where they cannot be followed, the clock remains; whoever keeps the files says so.
-            if !matches!(&*self.files, Ok(files) if files.set(targets).is_ok()) {
-                return loaded;
-            }
+    async fn read_manifest(&mut self, wake: &Wake) {
+        let Some(read) = self.reader.read(wake.afresh).await else { return };
+        if self.take(read, wake) || self.session.is_some() {
+            return;
+        }
+        // What was in force before this watch began still is; what was said of the newer one stays said.
+        if let Some(read) = self.reader.last_good().await {
+            let bad = self.told.bad_manifest.take();
+            self.take(read, wake);
+            self.told.bad_manifest = bad;
         }
     }
 
-    async fn read_manifest(&mut self, wake: &Wake) {
-        let loaded = self.read().await;
+    /// Goes by a manifest from now on, if it is good; whether it is.
+    fn take(&mut self, read: Read, wake: &Wake) -> bool {
+        let Read { loaded, origin, checkout } = read;
         let Some(manifest) = loaded.manifest else {
-            let key = Some(fingerprint(&loaded.notes));
-            if self.told.bad_manifest != key {
-                self.told.bad_manifest = key;
-                let kept = self.session.is_some();
-                let (notes, sources) = (&loaded.notes, &loaded.sources);
-                self.teller.tell(&Happening::BadManifest { notes, sources, kept });
-            }
-            return;
+            self.bad_manifest(&loaded.notes, &loaded.sources, origin.as_ref());
+            return false;
         };
+        let known = self.session.clone().filter(|session| session.manifest() == &manifest);
+        let session = match known.map_or_else(|| (self.open)(manifest).map(Arc::new), Ok) {
+            Ok(session) => session,
+            Err(why) => return self.not_taken(wake, &why),
+        };
+        let old = self.session.as_ref().is_some_and(|old| Arc::ptr_eq(old, &session));
+        if !old && let Err(SessionError::Lowering(notes)) = session.lower() {
+            self.bad_manifest(&notes, &loaded.sources, origin.as_ref());
+            return false;
+        }
+        if let Err(error) = self.reader.put_in_force(checkout.as_deref()) {
+            return self.not_taken(wake, &chain(&error));
+        }
         if self.told.bad_manifest.take().is_some() {
             self.teller.tell(&Happening::GoodManifest);
         }
-        if self.session.as_ref().is_some_and(|session| session.manifest() == &manifest) {
-            return;
+        session.set_origin(origin);
+        self.checkout = checkout;
+        if !old {
+            // The old streams end first: two of them would tell of everything twice.
+            self.followers = None;
+            self.followers = Some(Followers::start(&session, &self.bell, &self.teller));
+            self.session = Some(session);
+            self.failures = Failures::default();
         }
-        match (self.open)(manifest) {
-            Ok(session) => {
-                // The old streams end first: two of them would tell of everything twice.
-                self.followers = None;
-                self.followers = Some(Followers::start(&session, &self.bell, &self.teller));
-                self.session = Some(Arc::new(session));
-                self.failures = Failures::default();
-            }
-            Err(why) => self.tell_trouble(wake, &why, &Notes::new(), Vec::new(), &[]),
+        true
+    }
+
+    /// It is no fault of the manifest: it is read again with the next round.
+    fn not_taken(&mut self, wake: &Wake, why: &str) -> bool {
+        self.reader.forget();
+        self.tell_trouble(wake, why, &Notes::new(), Vec::new(), &[]);
+        false
+    }
+
+    fn bad_manifest(&mut self, notes: &Notes, sources: &Sources, origin: Option<&Origin>) {
+        let key = Some(fingerprint(&(notes, origin.map(|origin| &origin.commit))));
+        if self.told.bad_manifest != key {
+            self.told.bad_manifest = key;
+            let kept = self.session.is_some() || self.reader.has_good();
+            self.teller.tell(&Happening::BadManifest { notes, sources, kept, origin });
         }
     }
 

@@ -9,6 +9,8 @@ use serde_json::Value as Json;
 pub const EXAMPLE: &str = include_str!("../../../../fraktalia.yaml.example");
 const SINGLE_HOST: &str = include_str!("../../../../examples/single-host/fraktalia.yaml");
 const TWO_HOSTS: &str = include_str!("../../../../examples/two-host/fraktalia.yaml");
+const GITOPS: &str = include_str!("../../../../examples/gitops/fraktalia.yaml");
+const GARDENER: &str = include_str!("../../../../examples/gitops/fractals/gardener.yaml");
 const PERSONA: &str = include_str!("../../../../examples/personas/gardener.md");
 
 /// The files that the example refers to.
@@ -25,8 +27,9 @@ pub fn beside(example: &str) -> MemoryFiles {
 
 #[test]
 fn the_examples_pass_the_check() {
-    for text in [EXAMPLE, SINGLE_HOST, TWO_HOSTS] {
-        let loaded = manifest::load(Path::new("fraktalia.yaml"), &beside(text));
+    let gitops = MemoryFiles::new().with("fraktalia.yaml", GITOPS).with("fractals/gardener.yaml", GARDENER);
+    for files in [beside(EXAMPLE), beside(SINGLE_HOST), beside(TWO_HOSTS), gitops] {
+        let loaded = manifest::load(Path::new("fraktalia.yaml"), &files);
         assert_eq!(loaded.notes, []);
         assert!(loaded.manifest.is_some());
     }

@@ -7,7 +7,6 @@ use super::{
 
 /// Decides about all that is ours, was seen in a complete look, and is no longer asked for.
 pub(super) fn decide<'a>(input: &Input<'a>, decisions: &mut Decisions<'a>, notes: &mut Notes) {
-    let mut removals = 0;
     for (index, view) in input.systems.iter().enumerate() {
         let wanted: BTreeSet<&ResourceId> = view.desired.iter().map(AnyResource::id).collect();
         let left =
@@ -23,7 +22,6 @@ pub(super) fn decide<'a>(input: &Input<'a>, decisions: &mut Decisions<'a>, notes
             }
             let on_remove = meant(input, view, id);
             let verb = if on_remove == OnRemove::Keep { Verb::Forget } else { Verb::Delete };
-            removals += usize::from(verb == Verb::Delete);
             let decision = Decision {
                 system: index,
                 verb,
@@ -38,7 +36,6 @@ pub(super) fn decide<'a>(input: &Input<'a>, decisions: &mut Decisions<'a>, notes
             decisions.insert(id, decision);
         }
     }
-    limit(input, removals, notes);
     unreachable(input, notes);
 }
 
@@ -54,7 +51,9 @@ fn meant(input: &Input<'_>, view: &View<'_>, id: &ResourceId) -> OnRemove {
     input.records.get(id).map_or_else(|| view.system.default_on_remove(id), |record| record.on_remove)
 }
 
-fn limit(input: &Input<'_>, removals: usize, notes: &mut Notes) {
+/// Objects to more removals than the policy allows.
+pub(super) fn limit(input: &Input<'_>, decisions: &Decisions<'_>, notes: &mut Notes) {
+    let removals = decisions.values().filter(|decision| decision.verb == Verb::Delete).count();
     if let Some(limit) = input.manifest.policy.max_removals
         && removals > limit
         && !input.options.allow_removals

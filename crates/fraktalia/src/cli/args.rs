@@ -60,6 +60,9 @@ pub struct PlanningArgs {
     /// Only this resource, fractal, room or network, with what it needs. May be given several times.
     #[arg(long, value_name = "ID")]
     pub target: Vec<String>,
+    /// All but this resource, fractal, room or network, and what cannot be done without it. May be given several times.
+    #[arg(long, value_name = "ID")]
+    pub exclude: Vec<String>,
     /// Let the plan remove more than `policy.max_removals` allows.
     #[arg(long)]
     pub allow_removals: bool,
@@ -100,7 +103,7 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// A plan that was kept with `plan --out`.
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["target", "allow_removals"])]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["target", "exclude", "allow_removals"])]
     pub file: Option<PathBuf>,
     /// What it is about.
     #[command(flatten)]

@@ -1,9 +1,10 @@
 //! `watch`: how long it stays, how far it goes, and where it can be seen.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::LogFormat;
 
@@ -12,12 +13,19 @@ pub(super) const HELP: &str = "Examples:
   fraktalia watch                          says what drifts, and changes nothing
   fraktalia watch --policy safe            does what nobody notices and removes nothing
   fraktalia watch --policy full --every 1m
+  fraktalia watch --git https://git.home/ops/chat.git --branch main --policy full
+  fraktalia watch --notify matrix:ops      says in a room what happened
   fraktalia watch --log-format json | jq
 
 It looks whenever the manifest or a file that it names is saved, whenever one of the systems says that something
 happened, by the clock, and on SIGHUP. What happened only wakes it; what it does follows from what it then sees. A
 manifest with errors is said once, and the last good one stays in force. What cannot be taken back is never done
 unattended. A plan that fails three times is left alone until it changes, or until SIGHUP.
+
+With --git the manifest is what is on the branch; nothing of it is read from this machine's files. What lives, and
+secrets, have to be named by absolute paths or come from the environment. Whoever may push to the branch decides what
+this does: --verify-signatures takes only commits that are signed by a key that you name. A commit with errors is said
+once, and the last good one stays in force; it also does while the remote is away. docs/guide/gitops.md has more.
 
 SIGTERM or Ctrl-C once: what is in flight is finished and taken back, and it ends. Twice: it stops at once, and
 `fraktalia resume` or `fraktalia rollback` goes on from there. examples/systemd has the unit.";
@@ -34,9 +42,37 @@ pub struct WatchArgs {
     /// Where others may read how it is: `/healthz`, `/readyz`, `/metrics`, `/status`. A port alone is one of this machine.
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen_at)]
     pub listen: Option<SocketAddr>,
+    /// Say in a room what happened: `matrix:ROOM`, a key of the manifest, an alias or an id. The gateway's bot says it.
+    #[arg(long, value_name = "matrix:ROOM", value_parser = matrix_room)]
+    pub notify: Option<String>,
     /// Shape of what is said.
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// Where the manifest comes from, if not from a file.
+    #[command(flatten)]
+    pub git: GitArgs,
+}
+
+/// The branch that a watch goes by.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "From git")]
+pub struct GitArgs {
+    /// Go by what is on a branch of this repository: `https://`, `ssh://`, `USER@HOST:PATH` or an absolute path.
+    #[arg(long = "git", value_name = "URL")]
+    pub url: Option<String>,
+    /// The branch.
+    #[arg(long, value_name = "BRANCH", default_value = "main")]
+    pub branch: String,
+    /// Where the manifest lies in the repository.
+    #[arg(long, value_name = "FILE", default_value = "fraktalia.yaml")]
+    pub path: PathBuf,
+    /// Ask the remote so often where the branch is.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = span)]
+    pub poll: Duration,
+    /// Take only commits that are signed: by an SSH key in this file (`man ssh-keygen`, ALLOWED SIGNERS), or by a PGP key
+    /// in this directory (`GNUPGHOME`).
+    #[arg(long, value_name = "SIGNERS", value_hint = ValueHint::AnyPath, requires = "url")]
+    pub verify_signatures: Option<PathBuf>,
 }
 
 /// How far a watch goes by itself.
@@ -58,6 +94,14 @@ impl From<WatchPolicy> for fraktalia_engine::watch::Policy {
             WatchPolicy::Safe => Self::Safe,
             WatchPolicy::Full => Self::Full,
         }
+    }
+}
+
+/// `matrix:ops`
+fn matrix_room(text: &str) -> Result<String, String> {
+    match text.strip_prefix("matrix:") {
+        Some(room) if !room.is_empty() && room.len() <= 255 => Ok(room.into()),
+        _ => Err("write `matrix:` and a room: `matrix:ops`, `matrix:#ops:chat.home`".into()),
     }
 }
 
@@ -96,6 +140,12 @@ mod tests {
         assert_eq!(listen_at("9465"), Ok("127.0.0.1:9465".parse().unwrap()));
         assert_eq!(listen_at("[::]:80"), Ok("[::]:80".parse().unwrap()));
         assert!(listen_at("localhost").is_err());
+    }
+
+    #[test]
+    fn a_room_stands_behind_the_name_of_the_system() {
+        assert_eq!(matrix_room("matrix:#ops:chat.home").as_deref(), Ok("#ops:chat.home"));
+        assert!(matrix_room("ops").is_err() && matrix_room("matrix:").is_err());
     }
 
     #[test]

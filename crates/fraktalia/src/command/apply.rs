@@ -40,7 +40,7 @@ pub async fn apply(app: &App, args: &ApplyArgs) -> Result<Exit, Failure> {
         return Err(SessionError::Unfinished(run.header.run.clone()).into());
     }
     let options = planning::options(&args.planning);
-    let planned = opened.session.plan(&options, args.planning.refresh || kept.is_some()).await?;
+    let planned = opened.plan(&options, args.planning.refresh || kept.is_some()).await?;
     let about = about(&opened.session, Some(&planned));
     // Whoever kept a plan has read it. In every other case it stands where it is agreed to, or at least in the log.
     let known = kept.is_some() && args.yes && app.out.detail == Detail::Brief;

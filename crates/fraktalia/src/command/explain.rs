@@ -12,7 +12,7 @@ use crate::render::explain::{Explained, similar};
 /// Plans, and explains one resource, or all of a fractal.
 pub async fn run(app: &App, args: &ExplainArgs) -> Result<Exit, Failure> {
     let opened = app.open()?;
-    let planned = opened.session.plan(&Options::default(), false).await?;
+    let planned = opened.plan(&Options::default(), false).await?;
     let explained = Explained::of(&planned, &args.id);
     if explained.is_empty() {
         let hint = match similar(&planned, &args.id) {

@@ -14,12 +14,15 @@ use crate::render::{Line, Tone, json, markdown, plan};
 /// Plans, shows the plan, and keeps it where that was asked.
 pub async fn run(app: &App, args: &PlanArgs) -> Result<Exit, Failure> {
     let opened = app.open()?;
-    let planned = opened.session.plan(&options(&args.planning), args.planning.refresh).await?;
+    let planned = opened.plan(&options(&args.planning), args.planning.refresh).await?;
     let about = about(&opened.session, Some(&planned));
     let shown = match args.format {
         PlanFormat::Text => plan::text(&planned.plan, &about, &opened.sources, &app.out),
         PlanFormat::Markdown => markdown::plan(&planned.plan, &about),
-        PlanFormat::Json => return finish(app, args, &planned.plan, |plan| out::json(&json::plan(plan))),
+        PlanFormat::Json => {
+            let show = |plan: &Plan| out::json(&json::plan(plan, about.origin.as_ref()));
+            return finish(app, args, &planned.plan, show);
+        }
     };
     finish(app, args, &planned.plan, |_| out::data(&shown))
 }
@@ -48,5 +51,9 @@ fn finish(
 
 /// What the planner is told besides the manifest.
 pub fn options(args: &PlanningArgs) -> Options {
-    Options { targets: args.target.iter().cloned().collect(), allow_removals: args.allow_removals }
+    Options {
+        targets: args.target.iter().cloned().collect(),
+        excludes: args.exclude.iter().cloned().collect(),
+        allow_removals: args.allow_removals,
+    }
 }

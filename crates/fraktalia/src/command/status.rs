@@ -18,7 +18,7 @@ pub async fn run(app: &App, args: &StatusArgs) -> Result<Exit, Failure> {
     let last = opened.session.history()?.pop();
     let last = last
         .map(|run| format!("{}, {}", run.header.run, runs::document(&run, false).outcome.replace('_', " ")));
-    let planned = opened.session.plan(&Options::default(), args.refresh).await?;
+    let planned = opened.plan(&Options::default(), args.refresh).await?;
     let status = Status::of(&planned, unfinished, last);
     match args.format {
         Format::Json => out::json(&status)?,

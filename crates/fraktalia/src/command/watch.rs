@@ -1,20 +1,24 @@
 //! `watch`: stays, and keeps things as the manifest says, or says that they are not.
 
 mod listen;
+mod notify;
+mod source;
 mod state;
 mod teller;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fraktalia_engine::watch::{Settings, Watch};
+use fraktalia_engine::watch::{Settings, Teller, Watch};
 use fraktalia_engine::{Session, Stop};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
+use self::notify::Notifier;
 use self::state::State;
-use self::teller::{Clock, Scribe};
+use self::teller::{Clock, Scribe, Tellers};
 use crate::app::App;
 use crate::cli::WatchArgs;
 use crate::error::Failure;
@@ -24,25 +28,28 @@ use crate::registry;
 /// Watches until it is asked to end.
 pub async fn run(app: &App, args: &WatchArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
-    let policy = args.policy.into();
+    let policy: fraktalia_engine::watch::Policy = args.policy.into();
     let scribe = Arc::new(Scribe {
         look: app.out,
         format: args.log_format,
         policy,
         clock: Clock::of_stdout(),
-        state: Mutex::new(State::new(policy)),
+        state: Mutex::new(State { git: source::state(&args.git), ..State::new(policy) }),
         gone: Notify::new(),
     });
     let settings = Settings { policy, every: args.every, ..Settings::default() };
     let fault = registry::fault()?;
     let place = app.place()?;
+    let source = source::of(app.path(), &args.git, &place)?;
     let open = move |manifest: fraktalia_model::Manifest| {
         let paths = place.of(&manifest.realm).map_err(|error| error.to_string())?;
         let registry = registry::registry(&manifest);
         Ok(Session::new(manifest, registry, paths).with_fault(fault))
     };
-    let teller: Arc<Scribe> = Arc::clone(&scribe);
-    let watch = Watch::new(app.path(), settings, Box::new(open), teller);
+    let notifier = args.notify.as_deref().map(|room| Notifier::new(room, policy.acts()));
+    let (hush, speaking) = speak(notifier.clone(), &scribe);
+    let teller: Arc<dyn Teller> = Arc::new(Tellers { scribe: Arc::clone(&scribe), notifier });
+    let watch = Watch::new(source, settings, Box::new(open), teller);
     let bell = watch.bell().of("SIGHUP");
     let (ask, asked) = watch::channel(Stop::No);
     let mut running = std::pin::pin!(watch.run(asked));
@@ -60,7 +67,7 @@ pub async fn run(app: &App, args: &WatchArgs) -> Result<Exit, Failure> {
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
-            () = &mut running => return Ok(Exit::OK),
+            () = &mut running => break,
             // In this task too: a watch that hangs does not say that it lives.
             () = &mut pages => {}
             // In the same task as the watch itself: when that hangs, this is not said.
@@ -74,6 +81,20 @@ pub async fn run(app: &App, args: &WatchArgs) -> Result<Exit, Failure> {
             () = scribe.gone.notified() => stop(&ask),
         }
     }
+    hush.notify_one();
+    if let Some(speaking) = speaking {
+        // Its last words have a limit of their own.
+        let _ = speaking.await;
+    }
+    Ok(Exit::OK)
+}
+
+/// Lets somebody say in a room what happens, until the bell is rung.
+fn speak(notifier: Option<Arc<Notifier>>, scribe: &Arc<Scribe>) -> (Arc<Notify>, Option<JoinHandle<()>>) {
+    let hush = Arc::<Notify>::default();
+    let teller: Arc<dyn Teller> = Arc::<Scribe>::clone(scribe);
+    let speaking = notifier.map(|notifier| tokio::spawn(notifier.speak(teller, Arc::clone(&hush))));
+    (hush, speaking)
 }
 
 /// Once: what is in flight is finished, and taken back. Twice: it stops at once, and the journal knows the rest.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use fraktalia_engine::Origin;
 use fraktalia_model::{Note, ResourceId};
 use fraktalia_plan::{Cause, Change, Edge, Impact, Plan, StepId, Verb, Why};
 use schemars::JsonSchema;
@@ -22,6 +23,9 @@ pub struct PlanDocument<'a> {
     pub realm: &'a str,
     /// Fingerprint of the manifest and all it includes: SHA-256, hex.
     pub manifest: &'a str,
+    /// The commit that the manifest was read from, where it lies in a repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitDocument<'a>>,
     /// Fingerprint of all that would be done: equal plans do equal things.
     pub fingerprint: String,
     /// Whether nothing would change.
@@ -40,6 +44,18 @@ pub struct PlanDocument<'a> {
     pub notes: Vec<NoteDocument<'a>>,
     /// What is there and not ours, counted by kind in the plural. It is left alone.
     pub not_ours: &'a BTreeMap<String, usize>,
+}
+
+/// The commit that a manifest was read from.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CommitDocument<'a> {
+    /// Its whole id.
+    pub id: &'a str,
+    /// Whether what was read is not what was committed.
+    pub changed: bool,
+    /// The branch, where it is on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<&'a str>,
 }
 
 /// How many resources have each verb.
@@ -150,8 +166,8 @@ pub struct PlaceDocument {
     pub column: u32,
 }
 
-/// The document of a plan.
-pub fn plan(plan: &Plan) -> PlanDocument<'_> {
+/// The document of a plan, made from a manifest of the commit `origin`.
+pub fn plan<'a>(plan: &'a Plan, origin: Option<&'a Origin>) -> PlanDocument<'a> {
     let waves = plan.waves();
     let wave_of: BTreeMap<StepId, usize> =
         (1..).zip(&waves).flat_map(|(wave, steps)| steps.iter().map(move |step| (*step, wave))).collect();
@@ -159,6 +175,11 @@ pub fn plan(plan: &Plan) -> PlanDocument<'_> {
         format: FORMAT,
         realm: &plan.realm,
         manifest: &plan.basis.manifest,
+        commit: origin.map(|origin| CommitDocument {
+            id: &origin.commit,
+            changed: origin.changed,
+            branch: origin.branch.as_deref(),
+        }),
         fingerprint: plan.fingerprint(),
         empty: plan.is_empty(),
         blocked: plan.is_blocked(),
@@ -293,7 +314,7 @@ mod tests {
     #[test]
     fn the_document_has_a_version_and_no_effects() {
         let source = blocked();
-        let text = serde_json::to_string_pretty(&plan(&source)).unwrap();
+        let text = serde_json::to_string_pretty(&plan(&source, None)).unwrap();
         assert!(!text.contains("never"), "an op is in the document");
         insta::assert_snapshot!(text);
     }
@@ -303,7 +324,7 @@ mod tests {
         let mut source = blocked();
         source.changes[6].fields[0].from = None;
         source.changes[6].fields[0].to = Some(String::new());
-        let document = serde_json::to_value(plan(&source)).unwrap();
+        let document = serde_json::to_value(plan(&source, None)).unwrap();
         let field = &document["changes"][6]["fields"][0];
         assert!(field["from"].is_null());
         assert_eq!(field["to"], "");

@@ -11,26 +11,54 @@ use super::escape::visible;
 use super::graph;
 use super::plan::{About, Group, Row, counts, groups, impacts, left_alone};
 
-/// Forges refuse comments of more than 65536 characters; the picture of the steps is left out long before.
+/// Forges refuse comments of more than 65536 characters. Some count bytes, and a workflow may want to add a word.
+const LIMIT: usize = 60_000;
+/// Pictures of more steps than this show nothing.
 const PICTURE_STEPS: usize = 60;
+/// Findings of one kind beyond this many are counted.
+const FINDINGS: usize = 30;
+/// Findings longer than this many characters are cut.
+const FINDING: usize = 600;
+/// All findings of one kind may take so many bytes.
+const ALERT: usize = 12_000;
 /// Values beyond this many characters are cut.
 const VALUE: usize = 400;
 
-/// The whole comment.
+/// The whole comment, and as much of the rest as a comment may hold: what hurts and what changes come first, then old and
+/// new of the fields, then the steps.
 pub fn plan(plan: &Plan, about: &About) -> String {
-    let mut page = String::new();
-    let short = plan.basis.manifest.get(..7).unwrap_or(&plan.basis.manifest);
-    let _ = writeln!(page, "### fraktalia: {}\n", headline(plan));
-    let _ = writeln!(page, "Realm {}, {} at `{short}`.\n", code(&plan.realm), code(&about.manifest));
+    let at = super::plan::version(plan, about);
+    let mut page = format!("### fraktalia: {}\n\n", headline(plan));
+    let _ = writeln!(page, "Realm {}, {} at `{at}`.\n", code(&plan.realm), code(&about.manifest));
     alerts(plan, &mut page);
-    let groups = groups(plan, about);
-    table(&groups, &mut page);
-    details(&groups, &mut page);
-    steps(plan, &mut page);
+    let mut end = String::new();
     if let Some(left) = left_alone(plan) {
-        let _ = writeln!(page, "Not ours, left alone: {}.", prose(&left));
+        let _ = writeln!(end, "Not ours, left alone: {}.", prose(&left));
     }
-    page
+    let groups = groups(plan, about);
+    let mut left_out: Vec<&str> = Vec::new();
+    // For the words on what is left out.
+    let room = LIMIT.saturating_sub(end.len() + 200);
+    if !table(&groups, room, &mut page) {
+        left_out.push("the rest of the changes");
+    }
+    let mut pieces = [("old and new of the fields", details(&groups)), ("the steps", steps(plan, true))];
+    if page.len() + pieces[0].1.len() + pieces[1].1.len() > room {
+        pieces[1].1 = steps(plan, false);
+    }
+    for (what, piece) in pieces {
+        if page.len() + piece.len() <= room {
+            page.push_str(&piece);
+        } else {
+            left_out.push(what);
+        }
+    }
+    if !left_out.is_empty() {
+        let what = left_out.join(", ");
+        let _ =
+            writeln!(page, "*Too long for a comment, and left out: {what}. `fraktalia plan` shows all.*\n");
+    }
+    page + &end
 }
 
 fn headline(plan: &Plan) -> String {
@@ -65,21 +93,39 @@ fn alert(kind: &str, lines: &[String], page: &mut String) {
         return;
     }
     let _ = writeln!(page, "> [!{kind}]");
-    for line in lines {
+    let (mut length, mut shown) = (0, 0);
+    for line in lines.iter().take(FINDINGS) {
+        length += line.len();
+        if length > ALERT {
+            break;
+        }
+        shown += 1;
         let _ = writeln!(page, "> - {line}");
+    }
+    if lines.len() > shown {
+        let _ = writeln!(page, "> - and {} more", lines.len() - shown);
     }
     page.push('\n');
 }
 
 fn note(note: &Note) -> String {
-    let mut line = prose(&note.text);
+    let mut line = prose(&cut(&note.text, FINDING));
     if let Some(at) = &note.at {
         let _ = write!(line, " ({})", code(&at.to_string()));
     }
     if let Some(hint) = &note.hint {
-        let _ = write!(line, " *{}*", prose(hint));
+        let _ = write!(line, " *{}*", prose(&cut(hint, FINDING)));
     }
     line
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    let mut chars = text.chars();
+    let mut cut: String = chars.by_ref().take(limit).collect();
+    if chars.next().is_some() {
+        cut.push('…');
+    }
+    cut
 }
 
 fn list(titles: &[&str]) -> String {
@@ -89,26 +135,28 @@ fn list(titles: &[&str]) -> String {
     }
 }
 
-fn table(groups: &[Group<'_>], page: &mut String) {
+/// What changes, as long as there is room; whether all of it is there.
+fn table(groups: &[Group<'_>], room: usize, page: &mut String) -> bool {
     if groups.is_empty() {
-        return;
+        return true;
     }
     page.push_str("| | | | |\n|---|---|---|---|\n");
+    let mut whole = true;
     for group in groups {
         let mood = group.mood.map(|mood| format!(" *{mood}*")).unwrap_or_default();
-        let _ = writeln!(page, "| | **{}**{mood} | | |", prose(group.subject));
+        let mut rows = format!("| | **{}**{mood} | | |\n", prose(group.subject));
         for row in group.rows.iter().filter(|row| !row.told) {
-            let _ = writeln!(
-                page,
-                "| `{}` | {} | {} | {} |",
-                row.verb.symbol(),
-                prose(&row.label),
-                cell(&row.title),
-                behind(row)
-            );
+            let (symbol, label) = (row.verb.symbol(), prose(&row.label));
+            let _ = writeln!(rows, "| `{symbol}` | {label} | {} | {} |", cell(&row.title), behind(row));
         }
+        if page.len() + rows.len() > room {
+            whole = false;
+            break;
+        }
+        page.push_str(&rows);
     }
     page.push('\n');
+    whole
 }
 
 fn cell(text: &str) -> String {
@@ -133,14 +181,15 @@ fn behind(row: &Row<'_>) -> String {
 }
 
 /// Old and new of every field, folded away.
-fn details(groups: &[Group<'_>], page: &mut String) {
+fn details(groups: &[Group<'_>]) -> String {
+    let mut page = String::new();
     let changed: Vec<(&Group<'_>, &Row<'_>)> = groups
         .iter()
         .flat_map(|group| group.rows.iter().map(move |row| (group, row)))
         .filter(|(_, row)| !row.fields.is_empty())
         .collect();
     if changed.is_empty() {
-        return;
+        return page;
     }
     let mut block = String::new();
     for (group, row) in &changed {
@@ -153,8 +202,9 @@ fn details(groups: &[Group<'_>], page: &mut String) {
     let count: usize = changed.iter().map(|(_, row)| row.fields.len()).sum();
     let s = if count == 1 { "" } else { "s" };
     let _ = writeln!(page, "<details><summary>Old and new of {count} field{s}</summary>\n");
-    fenced("diff", &block, page);
+    fenced("diff", &block, &mut page);
     page.push_str("</details>\n\n");
+    page
 }
 
 fn write_field(field: &FieldChange, block: &mut String) {
@@ -172,9 +222,10 @@ fn write_field(field: &FieldChange, block: &mut String) {
     }
 }
 
-fn steps(plan: &Plan, page: &mut String) {
+fn steps(plan: &Plan, with_picture: bool) -> String {
+    let mut page = String::new();
     if plan.steps.is_empty() {
-        return;
+        return page;
     }
     let waves = plan.waves();
     let _ = writeln!(
@@ -183,8 +234,8 @@ fn steps(plan: &Plan, page: &mut String) {
         super::plan::number(plan.steps.len(), "step"),
         super::plan::number(waves.len(), "wave"),
     );
-    if plan.steps.len() <= PICTURE_STEPS {
-        fenced("mermaid", &graph::mermaid(plan), page);
+    if with_picture && plan.steps.len() <= PICTURE_STEPS {
+        fenced("mermaid", &graph::mermaid(plan), &mut page);
     }
     for (index, wave) in (1..).zip(&waves) {
         let _ = writeln!(page, "**Wave {index}**\n");
@@ -194,6 +245,7 @@ fn steps(plan: &Plan, page: &mut String) {
         page.push('\n');
     }
     page.push_str("</details>\n\n");
+    page
 }
 
 /// A code block whose fence is longer than any in `text`.
@@ -281,6 +333,34 @@ mod tests {
         assert!(!outside.contains("<img") && !links.contains("](http"), "{outside}");
         assert!(!page.contains("\n> quote"));
         insta::assert_snapshot!(page);
+    }
+
+    #[test]
+    fn a_comment_is_never_longer_than_forges_take_and_says_what_it_leaves_out() {
+        let mut source = garden();
+        let long = "word ".repeat(80);
+        let change = source.changes.iter().find(|change| !change.fields.is_empty()).unwrap().clone();
+        for number in 0..400 {
+            let mut change = change.clone();
+            change.subject = format!("f{number}");
+            change.id = id::room(&change.subject);
+            change.fields[0].to = Some(long.clone());
+            source.changes.push(change);
+        }
+        let page = plan(&source, &about(&[]));
+        assert!(page.len() < LIMIT, "{}", page.len());
+        assert!(page.contains("left out: old and new of the fields"), "{}", &page[page.len() - 400..]);
+        assert!(page.contains("**f399**"), "all changes are named");
+        source.changes = (0..5000)
+            .map(|number| {
+                comes(id::room(&format!("r{number}")), &format!("r{number}"), "#r:chat.home", &long)
+            })
+            .collect();
+        source.notes = vec![fraktalia_model::Note::error("x", long.repeat(1000)); 1000];
+        let page = plan(&source, &about(&[]));
+        assert!(page.len() < LIMIT, "{}", page.len());
+        assert!(page.contains(" more\n") && page.contains("the rest of the changes"));
+        assert!(page.ends_with("shows all.*\n\n") || page.contains("Not ours, left alone"));
     }
 
     #[test]

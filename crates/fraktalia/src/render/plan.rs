@@ -8,6 +8,7 @@ mod steps;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use fraktalia_engine::Origin;
 use fraktalia_model::Sources;
 use fraktalia_plan::{Plan, Verb};
 
@@ -25,6 +26,8 @@ pub use steps::why;
 pub struct About {
     /// The manifest, as it was named.
     pub manifest: String,
+    /// The commit that it was read from.
+    pub origin: Option<Origin>,
     /// Keys of the fractals: their groups stand first.
     pub fractals: BTreeSet<String>,
     /// Our own homeserver: its users are called by the first half of their ids.
@@ -77,15 +80,22 @@ fn end(plan: &Plan, sources: &Sources, look: &Look, page: &mut String) {
     }
 }
 
+/// What the manifest was like: its commit, or the beginning of its own fingerprint where it is in no repository.
+pub fn version(plan: &Plan, about: &About) -> String {
+    match &about.origin {
+        Some(origin) => origin.to_string(),
+        None => plan.basis.manifest.chars().take(7).collect(),
+    }
+}
+
 /// `home  fraktalia.yaml @ 3f2a91c  read in 0.08 s (docker, matrix, openclaw)`
 fn opening(plan: &Plan, about: &About, detail: Detail) -> Line {
-    let short = plan.basis.manifest.get(..7).unwrap_or(&plan.basis.manifest);
     let mut line = Line::new()
         .text(Tone::Strong, &plan.realm)
         .space(2)
         .hang()
         .plain(&about.manifest)
-        .text(Tone::Faint, &format!(" @ {short}"));
+        .text(Tone::Faint, &format!(" @ {}", version(plan, about)));
     if let Some(took) = about.took {
         line = line.text(Tone::Faint, &format!("  read in {:.2} s", took.as_secs_f64()));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fraktalia_engine::journal::Status;
-use fraktalia_engine::{Ended, Outcome, Run};
+use fraktalia_engine::{Ended, Origin, Outcome, Run};
 use fraktalia_model::Sources;
 use serde::Serialize;
 
@@ -29,6 +29,9 @@ pub struct RunDocument<'a> {
     pub why: Option<&'a str>,
     /// The version of fraktalia that began it.
     pub version: &'a str,
+    /// The commit that its manifest was read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<&'a Origin>,
     /// Where each step stands, in the order of the plan.
     pub steps: Vec<&'static str>,
     /// What it was to do; only of a single run.
@@ -45,8 +48,9 @@ pub fn document(run: &Run, with_plan: bool) -> RunDocument<'_> {
         outcome: outcome(run).0,
         why: why(run),
         version: &run.header.version,
+        commit: run.header.origin.as_ref(),
         steps: run.statuses.iter().map(Status::name).collect(),
-        plan: with_plan.then(|| json::plan(&run.header.plan)),
+        plan: with_plan.then(|| json::plan(&run.header.plan, run.header.origin.as_ref())),
     }
 }
 
@@ -88,6 +92,9 @@ pub fn history(runs: &[Run], look: &Look) -> String {
             .to_column(name + 46, 2)
             .hang()
             .plain(what);
+        if let Some(origin) = &run.header.origin {
+            line = line.text(Tone::Faint, &format!("  @ {origin}"));
+        }
         if look.detail == Detail::Full
             && let Some(why) = why(run)
         {
@@ -110,13 +117,20 @@ pub fn show(run: &Run, about: &About, look: &Look) -> String {
         .text(Tone::Faint, &run.closed.as_ref().map(|(at, _)| format!(", ended {at}")).unwrap_or_default())
         .text(Tone::Faint, &format!(", fraktalia {}", run.header.version))
         .write(look, &mut page);
+    if let Some(origin) = &run.header.origin {
+        let branch = origin.branch.as_ref().map_or_else(String::new, |branch| format!(" on {branch}"));
+        let changed = if origin.changed { ", with changes that were not committed" } else { "" };
+        let subject = origin.subject.as_ref().map_or_else(String::new, |subject| format!(": {subject}"));
+        let text = format!("commit {}{branch}{changed}{subject}", origin.commit);
+        Line::new().text(Tone::Faint, &text).write(look, &mut page);
+    }
     if let Some(why) = why(run) {
         Line::new().text(Tone::Bad, "because ").hang().plain(why).write(look, &mut page);
     }
     page.push('\n');
     let brief = Look { detail: Detail::Brief, ..*look };
     // What the manifest says today is not what the plan was made from.
-    let about = About { manifest: "plan".into(), ..about.clone() };
+    let about = About { manifest: "plan".into(), origin: run.header.origin.clone(), ..about.clone() };
     page.push_str(&plan::text(&run.header.plan, &about, &Sources::default(), &brief));
     if !run.statuses.is_empty() {
         page.push('\n');
@@ -283,6 +297,7 @@ mod tests {
                 version: "0.1.0".into(),
                 plan: garden(),
                 before: BTreeMap::new(),
+                origin: None,
             }),
             statuses,
             closed: closed.map(|outcome| ("2026-03-14T15:00:12Z".into(), outcome)),

@@ -38,6 +38,7 @@ pub fn empty() -> Plan {
 pub fn about(fractals: &[&str]) -> About {
     About {
         manifest: "fraktalia.yaml".into(),
+        origin: None,
         fractals: fractals.iter().map(ToString::to_string).collect(),
         server: Some("chat.home".into()),
         read: vec![

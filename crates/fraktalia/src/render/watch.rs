@@ -1,6 +1,7 @@
 //! What a watch has to tell, a line for each thing.
 
 pub mod json;
+pub mod notice;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -88,7 +89,20 @@ impl Page<'_> {
                 self.line(Tone::Warn, "no events", &text);
                 self.hints(*hint);
             }
-            Happening::BadManifest { notes, sources, kept } => self.bad_manifest(notes, sources, *kept),
+            Happening::Commit { .. } | Happening::Remote { .. } | Happening::Refused { .. } => {
+                self.branch(happening);
+            }
+            Happening::Notifying { room, mute: Some((why, hint)) } => {
+                self.line(Tone::Warn, "not said", &format!("in {room}: {why}; it is said here all the same"));
+                self.hints(*hint);
+            }
+            Happening::Notifying { room, mute: None } => {
+                self.line(Tone::Add, "said", &format!("in {room}"));
+            }
+            Happening::BadManifest { notes, sources, kept, origin } => {
+                let of = origin.map_or_else(String::new, |origin| format!("{origin} "));
+                self.bad_manifest(notes, sources, *kept, &of);
+            }
             Happening::GoodManifest => self.line(Tone::Add, "manifest", "in order again"),
             Happening::Looked(look) => self.looked(look),
             Happening::Failed { causes, why, notes, hints, news, .. } => {
@@ -109,13 +123,15 @@ impl Page<'_> {
                 self.line(Tone::Warn, "unfinished", &format!("the run {run} waits for a person: {why}"));
                 self.hints(["`fraktalia resume` finishes it, `fraktalia rollback` takes it back"]);
             }
-            Happening::Applying { plan, .. } => {
+            Happening::Applying { plan, origin, .. } => {
                 let titles: Vec<&str> =
                     plan.steps.iter().take(MOST_CHANGES).map(|step| step.title.as_str()).collect();
                 let more = more(plan.steps.len());
                 let steps = number(plan.steps.len(), "step");
                 let colon = if titles.is_empty() { "" } else { ": " };
-                self.line(Tone::Strong, "applying", &format!("{steps}{colon}{}{more}", titles.join("; ")));
+                let of = origin.as_ref().map_or_else(String::new, |origin| format!(" of {origin}"));
+                let text = format!("{steps}{of}{colon}{}{more}", titles.join("; "));
+                self.line(Tone::Strong, "applying", &text);
             }
             Happening::Run(event) => self.event(event),
             Happening::Ended { ended, took, again } => self.ended(ended, *took, *again),
@@ -128,13 +144,40 @@ impl Page<'_> {
         }
     }
 
-    fn bad_manifest(&mut self, notes: &Notes, sources: &Sources, kept: bool) {
+    /// What becomes of a branch that is followed.
+    fn branch(&mut self, happening: &Happening<'_>) {
+        match happening {
+            Happening::Commit { origin, remote } => {
+                let by = origin.author.as_ref().map_or_else(String::new, |author| format!(" ({author})"));
+                let subject = origin.subject.as_deref().unwrap_or_default();
+                let text = format!("{} is at {origin}: {subject}{by}", remote.branch());
+                self.line(Tone::Strong, "commit", &text);
+            }
+            Happening::Remote { lost: Some((why, hint)), .. } => {
+                let text = format!("{why}; what was read last stays in force, and it is asked again");
+                self.line(Tone::Warn, "no remote", &text);
+                self.hints(*hint);
+            }
+            Happening::Remote { remote, lost: None } => {
+                self.line(Tone::Add, "remote", &format!("{} answers again", remote.url()));
+            }
+            Happening::Refused { commit, why, hint } => {
+                let short = commit.get(..7).unwrap_or(commit);
+                let text = format!("commit {short}: {why}; what was read last stays in force");
+                self.line(Tone::Bad, "refused", &text);
+                self.hints([hint]);
+            }
+            _ => {}
+        }
+    }
+
+    fn bad_manifest(&mut self, notes: &Notes, sources: &Sources, kept: bool, of: &str) {
         let what = if kept {
             "has errors; the last good one stays in force"
         } else {
             "has errors; waiting for a good one"
         };
-        self.line(Tone::Bad, "manifest", what);
+        self.line(Tone::Bad, "manifest", &format!("{of}{what}"));
         self.notes(notes, sources);
     }
 

@@ -18,6 +18,7 @@ use crate::error::MatrixError;
 
 pub mod inspect;
 pub mod lists;
+pub mod messages;
 pub mod purge;
 pub mod rooms;
 pub mod spaces;

@@ -8,9 +8,9 @@
 //! | `perform`, `create` | the effects |
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
 //! | `client` | the HTTP calls |
-//! | `watch` | hears that something happened |
 //! | `invitation`, `reset` | what operators do beside the manifest: invite a friend, empty a room |
 //! | `health`, `probe` | what `doctor` asks, and what `init` wants to know |
+//! | `watch`, `herald` | hears that something happened, and says so in a room |
 
 mod by_hand;
 pub mod client;
@@ -18,6 +18,7 @@ mod create;
 mod diff;
 pub mod error;
 pub mod health;
+pub mod herald;
 pub mod invitation;
 mod landed;
 mod lower;
@@ -39,6 +40,7 @@ mod watch;
 
 pub use client::{Client, Limits};
 pub use error::MatrixError;
+pub use herald::{Address, Herald, HeraldError};
 pub use op::MatrixOp;
 pub use spec::MatrixSpec;
 pub use state::MatrixState;

@@ -47,7 +47,8 @@ impl Keeper {
             Err(error) => return Some(self.look_failed(wake, &error)),
         };
         if !plan.is_empty() {
-            self.teller.tell(&Happening::Applying { plan: &plan, waiting: &judged.waiting });
+            let (origin, waiting) = (session.origin(), &judged.waiting);
+            self.teller.tell(&Happening::Applying { plan: &plan, origin, waiting });
         }
         let silent = plan.is_empty();
         let options = self.options(stop);

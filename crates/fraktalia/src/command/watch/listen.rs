@@ -61,6 +61,7 @@ fn metrics(state: &State) -> String {
     gauge("fraktalia_watch_unfinished_run", "Whether a run waits for a person.", unfinished);
     let given_up = state.given_up.is_some().into();
     gauge("fraktalia_watch_given_up", "Whether a plan is not tried any more.", given_up);
+    commit(state, &mut metrics);
     systems(state, &mut metrics);
     last(&mut metrics, "look", state.last_look.as_ref());
     last(&mut metrics, "run", state.last_run.as_ref());
@@ -72,6 +73,26 @@ fn metrics(state: &State) -> String {
         metrics.value(name, &[("by", who)], count);
     }
     metrics.text()
+}
+
+/// The commit as a label, as is usual for what is no number.
+fn commit(state: &State, metrics: &mut Exposition) {
+    if let Some(origin) = &state.commit {
+        let name = "fraktalia_watch_commit_info";
+        metrics.family(name, "gauge", "The commit that the manifest in force was read from.");
+        let branch = origin.branch.as_deref().unwrap_or_default();
+        metrics.value(name, &[("commit", &origin.commit), ("branch", branch)], 1);
+    }
+    if let Some(git) = &state.git {
+        let mut gauge = |name: &str, help: &str, value: bool| {
+            metrics.family(name, "gauge", help);
+            metrics.value(name, &[], u64::from(value));
+        };
+        let reachable = git.reachable == Some(true);
+        gauge("fraktalia_watch_git_reachable", "Whether the remote answered last.", reachable);
+        let refused = git.refused.is_some();
+        gauge("fraktalia_watch_git_refused", "Whether the newest commit is not used.", refused);
+    }
 }
 
 fn systems(state: &State, metrics: &mut Exposition) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fraktalia_engine::watch::{Happening, Look, Policy};
-use fraktalia_engine::{Outcome, clock};
+use fraktalia_engine::{Origin, Outcome, clock};
 use fraktalia_model::SystemId;
 use fraktalia_plan::{Change, Verb};
 use serde::Serialize;
@@ -46,6 +46,21 @@ pub struct Total {
     pub seconds: f64,
 }
 
+/// The branch that is followed.
+#[derive(Clone, Debug, Serialize)]
+pub struct BranchState {
+    /// Where it is.
+    pub url: String,
+    /// Its name.
+    pub branch: String,
+    /// The newest commit that may be used.
+    pub newest: Option<Origin>,
+    /// Whether the remote answered last; `None` before it was asked.
+    pub reachable: Option<bool>,
+    /// A newer commit that is not used, and why.
+    pub refused: Option<String>,
+}
+
 /// How things stand.
 #[derive(Clone, Debug, Serialize)]
 pub struct State {
@@ -53,6 +68,10 @@ pub struct State {
     pub policy: Policy,
     /// Whether the manifest on disk can be used; `None` before it was read.
     pub manifest_good: Option<bool>,
+    /// The commit that the manifest in force was read from.
+    pub commit: Option<Origin>,
+    /// The branch that is followed, if one is.
+    pub git: Option<BranchState>,
     /// Whether everything is as the manifest says; `None` while that is not known.
     pub in_sync: Option<bool>,
     /// Whether something is in the way.
@@ -89,6 +108,8 @@ impl State {
         Self {
             policy,
             manifest_good: None,
+            commit: None,
+            git: None,
             in_sync: None,
             blocked: false,
             systems: BTreeMap::new(),
@@ -116,6 +137,9 @@ impl State {
         match happening {
             Happening::Heard(system) => self.system(system).heard = true,
             Happening::Deaf { system, .. } => self.system(system).heard = false,
+            Happening::Commit { .. } | Happening::Remote { .. } | Happening::Refused { .. } => {
+                self.branch(happening);
+            }
             Happening::BadManifest { .. } => self.manifest_good = Some(false),
             Happening::GoodManifest => self.manifest_good = Some(true),
             Happening::Looked(look) => self.looked(look),
@@ -142,7 +166,27 @@ impl State {
                 self.unfinished = ended.outcome.is_none().then(|| ended.run.clone());
             }
             Happening::GaveUp { why, .. } => self.given_up = Some((*why).to_owned()),
-            Happening::Began { .. } | Happening::Locked { .. } | Happening::Run(_) | Happening::Ending => {}
+            Happening::Began { .. }
+            | Happening::Notifying { .. }
+            | Happening::Locked { .. }
+            | Happening::Run(_)
+            | Happening::Ending => {}
+        }
+    }
+
+    fn branch(&mut self, happening: &Happening<'_>) {
+        let Some(git) = &mut self.git else { return };
+        match happening {
+            Happening::Commit { origin, .. } => {
+                git.newest = Some((*origin).clone());
+                (git.reachable, git.refused) = (Some(true), None);
+            }
+            Happening::Remote { lost, .. } => git.reachable = Some(lost.is_none()),
+            Happening::Refused { commit, why, .. } => {
+                git.reachable = Some(true);
+                git.refused = Some(format!("{commit}: {why}"));
+            }
+            _ => {}
         }
     }
 
@@ -159,6 +203,7 @@ impl State {
 
     fn looked(&mut self, look: &Look<'_>) {
         let plan = &look.planned.plan;
+        self.commit = look.session.origin();
         let changes: Vec<&Change> = plan.changes.iter().filter(|change| change.verb != Verb::Keep).collect();
         let old = std::mem::take(&mut self.systems);
         for (system, how) in &look.planned.looks {
@@ -204,7 +249,7 @@ impl State {
         if self.applying {
             return "applying a plan".into();
         }
-        let bad = if self.manifest_good == Some(false) { "; the manifest on disk has errors" } else { "" };
+        let bad = if self.manifest_good == Some(false) { "; the newest manifest has errors" } else { "" };
         let run =
             self.unfinished.as_ref().map_or_else(String::new, |run| format!("; run {run} is not finished"));
         let given_up = if self.given_up.is_some() { "; given up" } else { "" };
@@ -214,7 +259,13 @@ impl State {
             (None, Some(true)) => "in sync".into(),
             (None, Some(false)) => format!("not in sync: {}", number(self.changes.len(), "change")),
         };
-        let sentence = format!("{sync}{bad}{run}{given_up}");
+        let at = self.commit.as_ref().map_or_else(String::new, |commit| format!(" at {commit}"));
+        let lost = match &self.git {
+            Some(git) if git.reachable == Some(false) => "; the remote does not answer",
+            Some(git) if git.refused.is_some() => "; a newer commit is refused",
+            _ => "",
+        };
+        let sentence = format!("{sync}{at}{bad}{lost}{run}{given_up}");
         // It comes from outside in part, and is one line of a protocol.
         sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
     }

@@ -1,11 +1,12 @@
 //! Hears what the watch has to tell: writes it down, keeps count of it, and says the state of things to systemd.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fraktalia_engine::clock;
 use fraktalia_engine::watch::{Happening, Policy, Teller};
 use tokio::sync::Notify;
 
+use super::notify::Notifier;
 use super::state::State;
 use crate::cli::LogFormat;
 use crate::out::{self, Reader};
@@ -26,6 +27,23 @@ pub struct Scribe {
     pub state: Mutex<State>,
     /// Rung when nobody reads any more.
     pub gone: Notify,
+}
+
+/// The scribe, and whoever says it in a room.
+pub struct Tellers {
+    /// Is told everything.
+    pub scribe: Arc<Scribe>,
+    /// Picks out what people want to know.
+    pub notifier: Option<Arc<Notifier>>,
+}
+
+impl Teller for Tellers {
+    fn tell(&self, happening: &Happening<'_>) {
+        self.scribe.tell(happening);
+        if let Some(notifier) = &self.notifier {
+            notifier.hear(happening);
+        }
+    }
 }
 
 /// How a line begins.

@@ -89,6 +89,10 @@ pub fn write(plan: &Plan, look: &Look, page: &mut String) {
     match counts(plan) {
         Some(counts) => Line::new().text(Tone::Strong, &format!("{counts}.")).write(look, page),
         None if plan.is_blocked() => Line::new().text(Tone::Bad, "Blocked.").write(look, page),
+        None if is_narrowed(plan) => Line::new()
+            .text(Tone::Add, "Nothing to do. ")
+            .plain("What was asked about is as the manifest says.")
+            .write(look, page),
         None => Line::new()
             .text(Tone::Add, "Nothing to do. ")
             .plain("Everything is as the manifest says.")
@@ -100,6 +104,11 @@ pub fn write(plan: &Plan, look: &Look, page: &mut String) {
     if let Some(left) = left_alone(plan) {
         Line::new().text(Tone::Faint, &format!("Not ours, left alone: {left}.")).write(look, page);
     }
+}
+
+/// Whether something that would change was left out on request.
+fn is_narrowed(plan: &Plan) -> bool {
+    plan.notes.iter().any(|note| matches!(note.code.as_str(), "plan.targets" | "plan.excluded"))
 }
 
 /// The last words of a plan that cannot be applied: where things stand, and how to go on.

@@ -26,8 +26,22 @@ fn body(happening: &Happening<'_>) -> (&'static str, Json) {
         Happening::Deaf { system, why, hint } => {
             ("deaf", json!({ "system": system, "why": why, "hint": hint }))
         }
-        Happening::BadManifest { notes, kept, .. } => {
-            ("bad_manifest", json!({ "notes": notes, "kept": kept }))
+        Happening::Commit { origin, remote } => {
+            ("commit", json!({ "commit": origin, "url": remote.url(), "branch": remote.branch() }))
+        }
+        Happening::Remote { remote, lost } => {
+            let (why, hint) = lost.unzip();
+            ("remote", json!({ "url": remote.url(), "lost": lost.is_some(), "why": why, "hint": hint }))
+        }
+        Happening::Refused { commit, why, hint } => {
+            ("refused", json!({ "commit": commit, "why": why, "hint": hint }))
+        }
+        Happening::Notifying { room, mute } => {
+            let (why, hint) = mute.unzip();
+            ("notifying", json!({ "room": room, "mute": mute.is_some(), "why": why, "hint": hint }))
+        }
+        Happening::BadManifest { notes, kept, origin, .. } => {
+            ("bad_manifest", json!({ "notes": notes, "kept": kept, "commit": origin }))
         }
         Happening::GoodManifest => ("good_manifest", json!({})),
         Happening::Looked(look) => ("looked", looked(look)),
@@ -37,9 +51,9 @@ fn body(happening: &Happening<'_>) -> (&'static str, Json) {
         ),
         Happening::Locked { holder } => ("locked", json!({ "holder": holder })),
         Happening::Unfinished { run, waits } => ("unfinished", json!({ "run": run, "waits": waits })),
-        Happening::Applying { plan, waiting } => {
+        Happening::Applying { plan, waiting, origin } => {
             let steps: Vec<&str> = plan.steps.iter().map(|step| step.title.as_str()).collect();
-            ("applying", json!({ "steps": steps, "waiting": waiting }))
+            ("applying", json!({ "steps": steps, "waiting": waiting, "commit": origin }))
         }
         Happening::Run(event) => ("run", json!({ "event": event })),
         Happening::Ended { ended, took, again } => (
@@ -69,6 +83,7 @@ fn looked(look: &Looked<'_>) -> Json {
         "causes": causes(look.causes),
         "in_sync": changes.is_empty() && !plan.is_blocked(),
         "blocked": plan.is_blocked(),
+        "commit": look.session.origin(),
         "changes": changes,
         "waiting": look.waiting,
         "news": look.news,
