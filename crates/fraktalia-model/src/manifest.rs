@@ -5,6 +5,7 @@
 
 mod check;
 mod docker;
+pub mod edit;
 mod finding;
 mod lower;
 mod parse;
