@@ -24,6 +24,6 @@ pub use journal::{Outcome, Run};
 pub use load::load;
 pub use lock::Lock;
 pub use paths::StatePaths;
-pub use provider::{Ask, Follow, Landed, ObserveError, Observed, Owned, Provider, StepCx, StepError};
+pub use provider::{Ask, Follow, Landed, ObserveError, Observed, Owned, Provider, StepCx, StepError, Survey};
 pub use secrets::{SecretError, Secrets};
 pub use session::{ApplyOptions, Ended, Look, Planned, Session, SessionError};

@@ -13,7 +13,7 @@ mod raw;
 mod read;
 mod schema;
 mod suggest;
-mod text;
+pub(crate) mod text;
 mod yaml;
 
 use std::collections::BTreeMap;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+mod adopt;
 mod args;
 mod formats;
 mod watch;
 
+pub use adopt::{AdoptArgs, AdoptFormat};
 pub use args::{
     ApplyArgs, CheckArgs, CompletionsArgs, ExplainArgs, ForwardArgs, GraphArgs, HistoryArgs, ManArgs,
     ModesArgs, PlanArgs, PlanningArgs, ReferenceArgs, ResumeArgs, RollbackArgs, RunArgs, ShowArgs,
@@ -103,6 +105,9 @@ Ctrl-C once: what is in flight is finished, then all is taken back. Twice: it st
     Rollback(RollbackArgs),
     /// In sync or drifted, resource by resource.
     Status(StatusArgs),
+    /// Take what already lives into the manifest: all of it, or one thing.
+    #[command(after_long_help = adopt::HELP)]
+    Adopt(AdoptArgs),
     /// Earlier runs.
     History(HistoryArgs),
     /// One run: what it was to do, and what became of each step.

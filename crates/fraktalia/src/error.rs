@@ -63,6 +63,14 @@ pub enum Failure {
     /// Data could not be written to stdout.
     #[error("cannot write the output")]
     Output(#[source] std::io::Error),
+    /// Something that lives cannot be taken over.
+    #[error("{what}")]
+    NotTaken {
+        /// What, and why.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// The question was answered with no.
     #[error("nothing was changed")]
     Declined,
@@ -87,6 +95,7 @@ impl Failure {
             Self::Manifest { .. } => Exit::MANIFEST,
             Self::Session(error) => session_exit(error),
             Self::SavedPlan { .. } => Exit::STALE,
+            Self::NotTaken { .. } => Exit::BLOCKED,
             Self::File { .. } | Self::Environment { .. } | Self::Output(_) | Self::Declined => Exit::FAILURE,
         }
     }
@@ -94,7 +103,9 @@ impl Failure {
     /// What to do next, one line each.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Usage { hint, .. } | Self::Environment { hint, .. } => vec![hint.clone()],
+            Self::Usage { hint, .. } | Self::Environment { hint, .. } | Self::NotTaken { hint, .. } => {
+                vec![hint.clone()]
+            }
             Self::SavedPlan { .. } => vec!["make a new one with `fraktalia plan --out FILE`".into()],
             Self::Session(error) => session_hints(error),
             Self::Manifest { .. } | Self::File { .. } | Self::Output(_) | Self::Declined => Vec::new(),

@@ -83,6 +83,15 @@ impl Text {
         find(&tree, path).map(Value::from)
     }
 
+    /// The lines, from 1, on which the entry at `path` stands, or an item of the list there.
+    pub fn lines(&self, path: &[&str], item: Option<usize>) -> Option<std::ops::RangeInclusive<u32>> {
+        let tree = self.tree().ok()?;
+        let entry = Entry::find(&tree, path, &self.text)?;
+        let range = Layout::new(&self.text).extent(&entry, item)?;
+        let line = |at: usize| u32::try_from(self.text[..at].matches('\n').count() + 1).ok();
+        Some(line(range.start)?..=line(range.end)?)
+    }
+
     /// Adds entries to the mapping at `path`, which is made where it is missing. No key may be there already.
     ///
     /// # Errors

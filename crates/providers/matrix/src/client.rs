@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::MatrixError;
 
+pub mod lists;
 pub mod rooms;
 pub mod spaces;
 pub mod sync;

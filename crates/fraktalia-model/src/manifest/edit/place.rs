@@ -257,6 +257,18 @@ impl<'t> Layout<'t> {
         rest[..at].trim().is_empty().then_some(entry.key.end + at + 1)
     }
 
+    /// From where to where an entry, or an item of its list, stands.
+    pub fn extent(&self, entry: &Entry<'_>, item: Option<usize>) -> Option<Range<usize>> {
+        match (item, &entry.value.content) {
+            (None, _) => Some(entry.key.start..self.end(self.colon(entry)?, entry.value)),
+            (Some(index), Content::List(items)) => {
+                let item = items.get(index)?;
+                Some(item.bytes.start..self.end(item.bytes.start, item))
+            }
+            (Some(_), _) => None,
+        }
+    }
+
     pub fn set(&self, entry: &Entry<'_>, value: &Value) -> Option<Patch> {
         let colon = self.colon(entry)?;
         let node = entry.value;
