@@ -73,18 +73,18 @@ fn agents(plan: &Value) -> usize {
 
 /// What somebody changes live afterwards is right as well.
 async fn drift(house: &mut Installation) {
-    house.set_topic("a02", "Something else").await;
-    house.kick("a02", "ben").await;
+    house.set_topic("a06", "Something else").await;
+    house.kick("a06", "ben").await;
     let path = "gateway/openclaw.json";
     let text = house.stage.read(path).replacen("model/three", "model/four", 1);
     house.stage.write(path, &text);
     let _ = house.stage.run(&["plan", "--exit-code"]).await.expect(3);
     let before = house.world().await;
 
-    let shown = house.stage.run(&["adopt", "a02"]).await.expect(0);
+    let shown = house.stage.run(&["adopt", "a06"]).await.expect(0);
     assert!(shown.stdout.contains("Something else") && shown.stdout.contains('-'), "{}", shown.stdout);
     let manifest = house.stage.read("fraktalia.yaml");
-    let _ = house.stage.run(&["adopt", "a02", "openclaw/agent/a03", "--write"]).await.expect(0);
+    let _ = house.stage.run(&["adopt", "a06", "openclaw/agent/a03", "--write"]).await.expect(0);
     let now = house.stage.read("fraktalia.yaml");
     assert!(now.contains("Something else") && now.contains("model/four"), "{now}");
     let same = manifest.lines().filter(|line| now.contains(line)).count();

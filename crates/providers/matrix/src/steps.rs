@@ -32,7 +32,8 @@ fn of(work: &Work<'_, Matrix>, put_out: &[&ResourceId]) -> Vec<Draft> {
         (Verb::Create, Some(want), _) => create(&step, want),
         (Verb::Update | Verb::Replace, Some(want), Some(have)) => update(&step, want, have, work),
         (Verb::Adopt, _, Some(MatrixState::Room(room))) if !room.marked => {
-            let enter = (!room.entered).then(|| step.enter(room, called(room)));
+            let seen = || Impact::Disruptive(format!("our own user enters {}, which its members see", called(room)));
+            let enter = (!room.entered).then(|| Draft { impact: seen(), ..step.enter(room, called(room)) });
             enter.into_iter().chain([step.mark(room)]).collect()
         }
         (Verb::Forget, _, Some(MatrixState::Room(room))) => vec![step.set(
@@ -73,7 +74,8 @@ impl Maker<'_> {
     }
 
     fn enter(&self, state: &RoomState, alias: &str) -> Draft {
-        let host = state.host.clone().filter(|_| !state.creators.is_empty());
+        // Who has power without limit by having made the room need not be given any, and cannot be.
+        let host = state.host.clone().filter(|_| state.made_by_us);
         let title = match &host {
             Some(host) => format!("enter {alias}, invited by {}", localpart(host)),
             None => format!("enter {alias}"),
