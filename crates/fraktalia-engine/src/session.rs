@@ -224,9 +224,10 @@ impl Session {
     /// When a system could not be looked at.
     pub async fn discover(&self) -> Result<Living, SessionError> {
         let survey = Survey { manifest: &self.manifest, secrets: &self.secrets };
-        let looks = self.registry.iter().map(|system| async move {
-            system.discover(survey).await.map_err(|error| (system.id(), error))
-        });
+        let looks = self
+            .registry
+            .iter()
+            .map(|system| async move { system.discover(survey).await.map_err(|error| (system.id(), error)) });
         let mut living = Living::default();
         let mut failed = Vec::new();
         for look in join_all(looks).await {

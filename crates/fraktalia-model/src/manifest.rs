@@ -346,8 +346,7 @@ pub struct Managed {
 
 impl Managed {
     /// What holds where nothing else is said.
-    pub const ALL: Self =
-        Self { name: true, identity: true, workspace: true, files: true, auto_reply: true };
+    pub const ALL: Self = Self { name: true, identity: true, workspace: true, files: true, auto_reply: true };
 }
 
 /// The models of an agent.

@@ -94,7 +94,9 @@ impl Installation {
             let request = json!({"name": format!("Ana's own {number}"), "preset": "private_chat"});
             let id = ana.create_room(&request).await.expect("a room of Ana's");
             let bot = json!({"user_id": self.stage.bot.user_id()});
-            ana.post(&format!("/_matrix/client/v3/rooms/{}/invite", encode(&id)), &bot).await.expect("an invitation");
+            ana.post(&format!("/_matrix/client/v3/rooms/{}/invite", encode(&id)), &bot)
+                .await
+                .expect("an invitation");
             let join = format!("/_matrix/client/v3/join/{}", encode(&id));
             self.stage.bot.post(&join, &json!({})).await.expect("the bot comes");
             self.rooms.insert(format!("a{number}"), id);
@@ -112,7 +114,8 @@ impl Installation {
     }
 
     async fn space(&mut self) {
-        let space = json!({"name": "Our house", "creation_content": {"type": "m.space"}, "preset": "private_chat"});
+        let space =
+            json!({"name": "Our house", "creation_content": {"type": "m.space"}, "preset": "private_chat"});
         self.make("house", &space, &["ana"]).await;
         for child in ["garden", "cellar"] {
             self.make(child, &room(child, None, false), &["ana", "ben"]).await;
@@ -133,7 +136,8 @@ impl Installation {
 
     fn workspaces(&self) {
         for number in 0..20 {
-            self.stage.write(&format!("workspaces/a{number:02}/AGENTS.md"), &format!("You are number {number}.\n"));
+            self.stage
+                .write(&format!("workspaces/a{number:02}/AGENTS.md"), &format!("You are number {number}.\n"));
         }
         self.stage.write("workspaces/old/notes.md", "Nobody knows whose.\n");
     }
@@ -157,7 +161,8 @@ impl Installation {
             let name = if number % 2 == 0 { format!("name: 'Agent {number}', ") } else { String::new() };
             let _ = writeln!(agents, "      {head}{name}{more}workspace: '{}' }},", place.display());
         }
-        let felix = if list { "{ id: 'felix', default: true }, // everybody's" } else { "felix: {}, // everybody's" };
+        let felix =
+            if list { "{ id: 'felix', default: true }, // everybody's" } else { "felix: {}, // everybody's" };
         let table = if list {
             format!("    list: [\n      {felix}\n{agents}    ],")
         } else {
@@ -175,7 +180,9 @@ impl Installation {
     fn bindings(&self, version: Version) -> String {
         let mut lines = Vec::new();
         let mut bind = |agent: &str, more: &str, comment: &str| {
-            lines.push(format!("    {{ agentId: '{agent}', match: {{ channel: 'matrix'{more} }} }},{comment}\n"));
+            lines.push(format!(
+                "    {{ agentId: '{agent}', match: {{ channel: 'matrix'{more} }} }},{comment}\n"
+            ));
         };
         let to = |room: &str| format!(", peer: {{ kind: 'channel', id: '{}' }}", self.rooms[room]);
         for number in 0..18 {
@@ -191,15 +198,22 @@ impl Installation {
             bind(agent, &format!(", peer: {{ kind: 'direct', id: '@{user}:{SERVER}' }}"), "");
         }
         bind("a19", ", accountId: 'work'", "");
-        lines.push("    { agentId: 'a03', match: { channel: 'telegram', peer: { kind: 'group', id: '-100' } } },\n".into());
+        lines.push(
+            "    { agentId: 'a03', match: { channel: 'telegram', peer: { kind: 'group', id: '-100' } } },\n"
+                .into(),
+        );
         let any = if version == Version::List { "" } else { ", accountId: '*'" };
-        lines.push(format!("    {{ agentId: 'felix', match: {{ channel: 'matrix'{any} }} }}, // everything else\n"));
+        lines.push(format!(
+            "    {{ agentId: 'felix', match: {{ channel: 'matrix'{any} }} }}, // everything else\n"
+        ));
         assert_eq!(lines.len(), 30, "thirty bindings");
         lines.concat()
     }
 
     fn groups(&self) -> String {
-        let bound = self.rooms.iter().filter(|(key, _)| key.starts_with('a') || key.starts_with("work"));
+        // The fifteenth was forgotten: it works without, and fraktalia would write it.
+        let is_bound = |key: &str| (key.starts_with('a') && key != "a15") || key.starts_with("work");
+        let bound = self.rooms.iter().filter(|(key, _)| is_bound(key));
         let lines = bound.map(|(key, room)| {
             let more = if key.starts_with('a') { ", autoReply: true" } else { "" };
             format!("      '{room}': {{ enabled: true{more} }}, // {key}\n")
@@ -211,7 +225,9 @@ impl Installation {
     pub async fn world(&self) -> Value {
         let mut rooms = Map::new();
         let listed = self.admin().get("/_synapse/admin/v1/rooms?limit=500").await.expect("a list of rooms");
-        for room in listed["rooms"].as_array().into_iter().flatten().filter_map(|room| room["room_id"].as_str()) {
+        for room in
+            listed["rooms"].as_array().into_iter().flatten().filter_map(|room| room["room_id"].as_str())
+        {
             let path = format!("/_synapse/admin/v1/rooms/{}/state", encode(room));
             let state = self.admin().get(&path).await.expect("the state of a room");
             let events = state["state"].as_array().into_iter().flatten();
@@ -239,7 +255,10 @@ impl Installation {
 
     pub async fn kick(&self, key: &str, name: &str) {
         let path = format!("/_matrix/client/v3/rooms/{}/kick", encode(&self.rooms[key]));
-        self.admin().post(&path, &json!({"user_id": format!("@{name}:{SERVER}")})).await.expect("somebody goes");
+        self.admin()
+            .post(&path, &json!({"user_id": format!("@{name}:{SERVER}")}))
+            .await
+            .expect("somebody goes");
     }
 
     /// A room that another realm marked, by our own user.
@@ -277,7 +296,8 @@ fn modes_below(folder: &std::path::Path) -> Value {
     let mut open = vec![folder.to_owned()];
     while let Some(path) = open.pop() {
         let about = std::fs::symlink_metadata(&path).expect("it is there");
-        let text = if about.is_dir() { String::new() } else { std::fs::read_to_string(&path).unwrap_or_default() };
+        let text =
+            if about.is_dir() { String::new() } else { std::fs::read_to_string(&path).unwrap_or_default() };
         let times = (about.mode(), about.mtime(), about.mtime_nsec());
         found.insert(path.display().to_string(), json!([times, text]));
         if about.is_dir() {

@@ -94,8 +94,10 @@ impl<'a> Composer<'a> {
             let Some(known) = known else { continue };
             self.keys.insert(room.id.clone(), known.key.clone());
             if known.id.is_none() && by_mark.is_none() {
-                let why =
-                    format!("the manifest asks for it: `fraktalia adopt matrix/room/{}` takes it over", known.key);
+                let why = format!(
+                    "the manifest asks for it: `fraktalia adopt matrix/room/{}` takes it over",
+                    known.key
+                );
                 self.leave("room", called(room), why);
             }
         }
@@ -162,7 +164,9 @@ impl<'a> Composer<'a> {
         let no = |why: &str| Err((shown.clone(), why.to_owned()));
         let everywhere = binding.peer == LivingPeer::Any && binding.account.as_deref() == Some("*");
         if let Some(account) = binding.account.as_deref().filter(|_| !everywhere) {
-            return no(&format!("it is about the account `{account}`, and a manifest names only accounts of its own"));
+            return no(&format!(
+                "it is about the account `{account}`, and a manifest names only accounts of its own"
+            ));
         }
         if !text::is_agent_id(agent) {
             return no("a manifest cannot name such an agent");
@@ -214,9 +218,10 @@ impl<'a> Composer<'a> {
 
     /// How much a room looks like the agent's own.
     fn likeness(&self, agent: &LivingAgent, room: &LivingRoom) -> u8 {
-        let alias = room.alias.as_ref().is_some_and(|alias| {
-            *alias == format!("#{}:{}", agent.id, self.matrix.server_name)
-        });
+        let alias = room
+            .alias
+            .as_ref()
+            .is_some_and(|alias| *alias == format!("#{}:{}", agent.id, self.matrix.server_name));
         let agent_name = agent.entry.get("name").and_then(serde_json::Value::as_str);
         let name = room.name.as_deref().is_some_and(|name| {
             name.eq_ignore_ascii_case(&agent.id) || agent_name.is_some_and(|called| called == name)
@@ -231,10 +236,14 @@ impl<'a> Composer<'a> {
         }
         match &room.mark {
             RoomMark::Realm(realm) if self.options.from_realm.as_ref() != Some(realm) => {
-                return Err(format!("it carries the marker of the realm `{realm}`: `--from-realm {realm}` takes it over"));
+                return Err(format!(
+                    "it carries the marker of the realm `{realm}`: `--from-realm {realm}` takes it over"
+                ));
             }
             RoomMark::Retired => return Err("it was put out of use by this realm".into()),
-            RoomMark::Ours(id) => return Err(format!("it is ours as {id}, which the manifest does not ask for")),
+            RoomMark::Ours(id) => {
+                return Err(format!("it is ours as {id}, which the manifest does not ask for"));
+            }
             RoomMark::None | RoomMark::Realm(_) => {}
         }
         if bound && !room.joined.contains(&self.matrix.bot) {
@@ -242,10 +251,15 @@ impl<'a> Composer<'a> {
         }
         if !bound && room.name.is_none() && room.alias.is_none() {
             let people = room.joined.len() + room.invited.len();
-            return Err(format!("it has no name and no address: with {people} in it, a direct chat by the look of it"));
+            return Err(format!(
+                "it has no name and no address: with {people} in it, a direct chat by the look of it"
+            ));
         }
         if !room.entered && !self.options.enter {
-            return Err("our own user is not in it, or without the power to mark it: `--enter` takes it over too".into());
+            return Err(
+                "our own user is not in it, or without the power to mark it: `--enter` takes it over too"
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -318,7 +332,8 @@ impl<'a> Composer<'a> {
         let (living, manifest) = (self.living, self.manifest);
         let of_agents = living.agents.iter().filter_map(|agent| agent.entry.get("workspace")?.as_str());
         let of_fractals = manifest.fractals.values().filter_map(|fractal| fractal.workspace.path.to_str());
-        let workspaces: BTreeSet<&str> = of_agents.chain(of_fractals).map(|path| path.trim_end_matches('/')).collect();
+        let workspaces: BTreeSet<&str> =
+            of_agents.chain(of_fractals).map(|path| path.trim_end_matches('/')).collect();
         for other in &living.others {
             let known = match other.kind {
                 "workspace" => workspaces.contains(other.name.as_str()),

@@ -38,7 +38,8 @@ fn entry(what: What, key: &str, value: Value) -> Entry {
 pub(super) fn user(user: &LivingUser, name: &str) -> Entry {
     // A homeserver calls those who chose no name by their localpart.
     let display_name = user.display_name.as_ref().filter(|shown| *shown != name);
-    let mut fields: Fields = display_name.map(|shown| field("display_name", shown.as_str())).into_iter().collect();
+    let mut fields: Fields =
+        display_name.map(|shown| field("display_name", shown.as_str())).into_iter().collect();
     fields.extend(user.bot.then(|| ("bot".to_owned(), Value::Bool(true))));
     let bot = if user.bot { "a bot" } else { "" };
     let parts = [display_name.map_or("", String::as_str), bot];
@@ -87,7 +88,9 @@ fn room_fields(composer: &Composer<'_>, room: &LivingRoom, entry: &mut Entry) ->
     fields.extend(room.topic.as_ref().map(|topic| field("topic", topic.as_str())));
     if let Some(alias) = &room.alias {
         match alias.strip_prefix('#').and_then(|alias| alias.split_once(':')) {
-            Some((local, server)) if server == composer.matrix.server_name => fields.push(field("alias", local)),
+            Some((local, server)) if server == composer.matrix.server_name => {
+                fields.push(field("alias", local));
+            }
             _ => entry.unmanaged.push(format!("its address {alias}, which is not of this homeserver")),
         }
     }
@@ -98,7 +101,8 @@ fn room_fields(composer: &Composer<'_>, room: &LivingRoom, entry: &mut Entry) ->
 fn late_fields(composer: &Composer<'_>, room: &LivingRoom, entry: &mut Entry) -> Fields {
     let mut fields = Fields::new();
     let parent = room.parents.iter().find_map(|parent| {
-        let space = composer.living.room(parent).filter(|space| space.space && space.children.contains(&room.id))?;
+        let space =
+            composer.living.room(parent).filter(|space| space.space && space.children.contains(&room.id))?;
         Some((parent, composer.keys.get(&space.id)?))
     });
     let lets_in_space = parent.is_some_and(|(parent, _)| room.allow.contains(parent));
@@ -217,7 +221,10 @@ pub(super) fn model(agent: &Map<String, Json>, entry: &mut Entry) -> Option<Valu
             match (primary, parts.get("fallbacks")) {
                 (Some(primary), None) => Some(Value::from(primary)),
                 (Some(primary), Some(fallbacks)) => texts(fallbacks).map(|fallbacks| {
-                    Value::Map(vec![field("primary", primary), ("fallbacks".to_owned(), Value::List(fallbacks))])
+                    Value::Map(vec![
+                        field("primary", primary),
+                        ("fallbacks".to_owned(), Value::List(fallbacks)),
+                    ])
                 }),
                 _ => None,
             }
@@ -262,8 +269,5 @@ pub(super) fn direct_binding(composer: &Composer<'_>, agent: &str, user: &UserId
 }
 
 pub(super) fn catch_all(agent: &str) -> Entry {
-    Entry {
-        title: format!("all other rooms -> {agent}"),
-        ..entry(What::CatchAll, agent, Value::from(agent))
-    }
+    Entry { title: format!("all other rooms -> {agent}"), ..entry(What::CatchAll, agent, Value::from(agent)) }
 }

@@ -83,7 +83,10 @@ pub fn absent(known: &Known<'_>, id: &ResourceId) -> Result<Vec<Edit>, String> {
         "member" => known.member(&id.name),
         "binding" => known.binding(&id.name),
         "child" => field(known, id, ""),
-        _ => Err("it is not there any more: take its entry out of the manifest, or apply to have it again".into()),
+        _ => {
+            Err("it is not there any more: take its entry out of the manifest, or apply to have it again"
+                .into())
+        }
     }
 }
 
@@ -99,7 +102,9 @@ pub fn room_of_others(known: &Known<'_>, id: &ResourceId, from: Option<&str>) ->
             edits.push(Edit::Set(known.of_room(&id.name, "from_realm"), realm.as_str().into()));
         }
         RoomMark::Realm(realm) => {
-            return Err(format!("it carries the marker of the realm `{realm}`: `--from-realm {realm}` takes it over"));
+            return Err(format!(
+                "it carries the marker of the realm `{realm}`: `--from-realm {realm}` takes it over"
+            ));
         }
         _ => {}
     }
@@ -143,10 +148,13 @@ impl Known<'_> {
     }
 
     fn user(&self, name: &str, field: &str) -> Result<Vec<Edit>, String> {
-        let user = self.living.users.iter().find(|user| {
-            self.manifest.users.get(name).is_some_and(|asked| asked.id == user.id)
-        });
-        let user = user.ok_or("the user is out of use: put it back by `apply`, or take it out of the manifest")?;
+        let user = self
+            .living
+            .users
+            .iter()
+            .find(|user| self.manifest.users.get(name).is_some_and(|asked| asked.id == user.id));
+        let user =
+            user.ok_or("the user is out of use: put it back by `apply`, or take it out of the manifest")?;
         match field {
             "display_name" => {
                 let shown = user.display_name.as_deref().map(Value::from);
@@ -179,17 +187,19 @@ impl Known<'_> {
                 }
             }
             "alias" => {
-                let local = room.alias.as_deref().and_then(|alias| alias.strip_prefix('#')?.split(':').next());
+                let local =
+                    room.alias.as_deref().and_then(|alias| alias.strip_prefix('#')?.split(':').next());
                 match local {
                     Some(local) => Ok(vec![Edit::Set(at("alias"), local.into())]),
-                    None => Ok(vec![
-                        Edit::Set(at("id"), room.id.0.as_str().into()),
-                        Edit::Remove(at("alias")),
-                    ]),
+                    None => {
+                        Ok(vec![Edit::Set(at("id"), room.id.0.as_str().into()), Edit::Remove(at("alias"))])
+                    }
                 }
             }
             "avatar" => Ok(vec![Edit::Remove(at("avatar"))]),
-            "join_rule" => Ok(set_or_remove(at(field), word(&room.join_rule, &["public", "invite", "knock"]))),
+            "join_rule" => {
+                Ok(set_or_remove(at(field), word(&room.join_rule, &["public", "invite", "knock"])))
+            }
             "history" => {
                 let words = ["shared", "invited", "joined", "world_readable"];
                 Ok(set_or_remove(at(field), word(&room.history, &words)))
@@ -261,9 +271,9 @@ impl Known<'_> {
             })
             .collect();
         let lists = self.lists(key);
-        let written = lists.iter().find(|list| {
-            (self.get)(&list.iter().map(String::as_str).collect::<Vec<_>>()).is_some()
-        });
+        let written = lists
+            .iter()
+            .find(|list| (self.get)(&list.iter().map(String::as_str).collect::<Vec<_>>()).is_some());
         written.or(lists.first()).map(|list| Edit::Push(list.clone(), more)).into_iter().collect()
     }
 
@@ -279,7 +289,9 @@ impl Known<'_> {
         let in_fractal = |field: &str| path(&["fractals", key, field]);
         match field.split('.').collect::<Vec<_>>()[..] {
             ["name"] => Ok(set_or_remove(in_fractal("name"), text(live("name")))),
-            ["identity", "name"] if self.manifest.fractals.get(key).is_some_and(|one| one.managed.identity) => {
+            ["identity", "name"]
+                if self.manifest.fractals.get(key).is_some_and(|one| one.managed.identity) =>
+            {
                 let identity = live("identity").and_then(|identity| identity.get("name"));
                 match (text(identity), text(live("name"))) {
                     (Some(one), Some(other)) if one == other => Ok(vec![Edit::Set(in_fractal("name"), one)]),
@@ -311,8 +323,12 @@ impl Known<'_> {
                 if agent.secret.iter().any(|secret| field.starts_with(secret.as_str())) {
                     return Err("it may hold a secret, which is not copied".into());
                 }
-                let now = keys.iter().try_fold(&Json::Object(agent.entry.clone()), |json, key| json.get(*key)).cloned();
-                let at: Vec<&str> = ["fractals", key, "openclaw"].into_iter().chain(keys.iter().copied()).collect();
+                let now = keys
+                    .iter()
+                    .try_fold(&Json::Object(agent.entry.clone()), |json, key| json.get(*key))
+                    .cloned();
+                let at: Vec<&str> =
+                    ["fractals", key, "openclaw"].into_iter().chain(keys.iter().copied()).collect();
                 Ok(set_or_remove(path(&at), now.as_ref().map(Value::from)))
             }
         }
@@ -322,8 +338,12 @@ impl Known<'_> {
         let room = self.living_room(&crate::id::room(key))?;
         let group = self.living.groups.iter().find(|group| group.room == room.id);
         match (field, group.and_then(|group| group.auto_reply)) {
-            ("autoReply", Some(on)) => Ok(vec![Edit::Set(path(&["fractals", key, "auto_reply"]), Value::Bool(on))]),
-            ("autoReply", None) => Err("openclaw.json does not say whether it answers without being mentioned".into()),
+            ("autoReply", Some(on)) => {
+                Ok(vec![Edit::Set(path(&["fractals", key, "auto_reply"]), Value::Bool(on))])
+            }
+            ("autoReply", None) => {
+                Err("openclaw.json does not say whether it answers without being mentioned".into())
+            }
             _ => Err("the room is switched off in openclaw.json, and a fractal's is on".into()),
         }
     }
@@ -341,9 +361,9 @@ impl Known<'_> {
             let direct = peer.strip_prefix("direct/").map(|user| UserId(user.to_owned()));
             get("agent") == Some(&agent.into())
                 && (room.as_ref() == get("room") && room.is_some()
-                    || direct.is_some_and(|user| {
-                        matches!(get("direct"), Some(Value::Text(text)) if self.means(text, &user))
-                    }))
+                    || direct.is_some_and(
+                        |user| matches!(get("direct"), Some(Value::Text(text)) if self.means(text, &user)),
+                    ))
         };
         let index = items.iter().position(is_it);
         index.map(|index| vec![Edit::Take(list, index)]).ok_or_else(|| "it is the fractal's own".into())

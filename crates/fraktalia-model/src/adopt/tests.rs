@@ -3,9 +3,12 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::takeover::Edit;
 use super::*;
 use crate::files::MemoryFiles;
-use crate::living::{Living, LivingAgent, LivingBinding, LivingGroup, LivingPeer, LivingRoom, LivingUser, RoomMark};
+use crate::living::{
+    Living, LivingAgent, LivingBinding, LivingGroup, LivingPeer, LivingRoom, LivingUser, RoomMark,
+};
 use crate::manifest::edit::{Text, Value};
 use crate::manifest::{Manifest, load};
 use crate::output::UserId;
@@ -52,7 +55,7 @@ fn binding(agent: &str, room: &str) -> LivingBinding {
     LivingBinding { agent: agent.into(), account: None, peer: LivingPeer::Room(RoomId(room.into())) }
 }
 
-fn agent(id: &str, entry: serde_json::Value) -> LivingAgent {
+fn agent(id: &str, entry: &serde_json::Value) -> LivingAgent {
     LivingAgent { id: id.into(), entry: entry.as_object().unwrap().clone(), secret: Vec::new() }
 }
 
@@ -61,18 +64,28 @@ fn house() -> Living {
     Living {
         me: Some(user("admin")),
         users: ["admin", "agent", "ana", "ben"]
-            .map(|name| LivingUser { id: user(name), display_name: Some(if name == "ana" { "Ana".into() } else { name.into() }), bot: false })
+            .map(|name| LivingUser {
+                id: user(name),
+                display_name: Some(if name == "ana" { "Ana".into() } else { name.into() }),
+                bot: false,
+            })
             .into(),
         rooms: vec![
             LivingRoom { alias: Some("#mox:chat.home".into()), ..named("!mox", "Mox's room", &people) },
             named("!work", "Mox at work", &people),
-            LivingRoom { power_levels: [(user("ana"), 50), (user("admin"), 100)].into(), ..named("!lounge", "Lounge & more", &people) },
+            LivingRoom {
+                power_levels: [(user("ana"), 50), (user("admin"), 100)].into(),
+                ..named("!lounge", "Lounge & more", &people)
+            },
             room("!direct", &["ana", "ben"]),
         ],
         agents: vec![
-            agent("mox", json!({"name": "Mox", "model": {"primary": "a/b"}, "workspace": "/srv/mox", "tools": {"deny": ["x"]}, "sandbox": {}})),
-            agent("felix", json!({})),
-            agent("lone", json!({})),
+            agent(
+                "mox",
+                &json!({"name": "Mox", "model": {"primary": "a/b"}, "workspace": "/srv/mox", "tools": {"deny": ["x"]}, "sandbox": {}}),
+            ),
+            agent("felix", &json!({})),
+            agent("lone", &json!({})),
         ],
         bindings: vec![
             binding("mox", "!work"),
@@ -110,7 +123,8 @@ fn an_agent_and_the_room_that_is_called_as_it_are_a_fractal() {
     assert!(!mox.managed.files && !mox.managed.identity && mox.managed.workspace, "{text}");
     assert_eq!(serde_json::Value::Object(mox.openclaw.clone()), json!({"tools": {"deny": ["x"]}}));
     assert_eq!(manifest.openclaw.as_ref().unwrap().catch_all.as_deref(), Some("felix"));
-    let peers: Vec<String> = manifest.bindings.iter().map(|one| format!("{}/{}", one.agent, one.peer)).collect();
+    let peers: Vec<String> =
+        manifest.bindings.iter().map(|one| format!("{}/{}", one.agent, one.peer)).collect();
     assert_eq!(peers, ["mox/room/mox", "mox/room/mox-at-work", "mox/direct/@ana:chat.home"]);
     assert_eq!(manifest.rooms["lounge-more"].power_levels, [(user("ana"), 50)].into());
     assert_eq!(manifest.users.keys().collect::<Vec<_>>(), ["ana", "ben"]);
@@ -167,7 +181,6 @@ fn a_difference_is_taken_over_where_it_is_written() {
     let known = takeover::Known { manifest: &manifest, living: &living, get: &get };
     let id = |id: &str| id.parse::<ResourceId>().unwrap();
     let path = |path: &str| path.split('/').map(String::from).collect::<Vec<_>>();
-    use takeover::Edit;
     for (resource, field, want) in [
         ("matrix/user/ana", "display_name", Edit::Set(path("users/ana/display_name"), "Ana".into())),
         ("matrix/room/lounge", "name", Edit::Set(path("rooms/lounge/name"), "Lounge & more".into())),

@@ -73,8 +73,7 @@ fn aliases(root: &Root, findings: &mut Findings) {
     let mut taken: HashMap<&str, &Text> = HashMap::new();
     let mut ids: HashMap<&str, Mark> = HashMap::new();
     for (key, room) in rooms.chain(own) {
-        let (alias, id) =
-            (room.and_then(|room| room.alias.as_ref()), room.and_then(|room| room.id.as_ref()));
+        let (alias, id) = (room.and_then(|room| room.alias.as_ref()), room.and_then(|room| room.id.as_ref()));
         if let Some(id) = id
             && let Some(other) = ids.insert(&id.value, id.at)
         {

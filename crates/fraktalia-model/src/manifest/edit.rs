@@ -45,7 +45,7 @@ pub enum EditError {
 /// A manifest's text while it is changed.
 #[derive(Clone, Debug)]
 pub struct Text {
-    text: String,
+    now: String,
     bom: bool,
     newline: &'static str,
 }
@@ -67,14 +67,14 @@ impl Text {
             None => (false, text),
         };
         let crlf = text.find('\n').is_some_and(|at| text[..at].ends_with('\r'));
-        let new = Self { text: text.into(), bom, newline: if crlf { "\r\n" } else { "\n" } };
+        let new = Self { now: text.into(), bom, newline: if crlf { "\r\n" } else { "\n" } };
         new.tree()?;
         Ok(new)
     }
 
     /// The text as it is now.
     pub fn text(&self) -> String {
-        if self.bom { format!("\u{feff}{}", self.text) } else { self.text.clone() }
+        if self.bom { format!("\u{feff}{}", self.now) } else { self.now.clone() }
     }
 
     /// What stands at a place.
@@ -86,9 +86,9 @@ impl Text {
     /// The lines, from 1, on which the entry at `path` stands, or an item of the list there.
     pub fn lines(&self, path: &[&str], item: Option<usize>) -> Option<std::ops::RangeInclusive<u32>> {
         let tree = self.tree().ok()?;
-        let entry = Entry::find(&tree, path, &self.text)?;
-        let range = Layout::new(&self.text).extent(&entry, item)?;
-        let line = |at: usize| u32::try_from(self.text[..at].matches('\n').count() + 1).ok();
+        let entry = Entry::find(&tree, path, &self.now)?;
+        let range = Layout::new(&self.now).extent(&entry, item)?;
+        let line = |at: usize| u32::try_from(self.now[..at].matches('\n').count() + 1).ok();
         Some(line(range.start)?..=line(range.end)?)
     }
 
@@ -114,7 +114,7 @@ impl Text {
         }
         let path = &path[..depth];
         let node = find(&tree, path).ok_or_else(|| absent(path))?;
-        let layout = Layout::new(&self.text);
+        let layout = Layout::new(&self.now);
         let patch = match &node.content {
             Content::Map(_) | Content::Null => layout.add_entries(&tree, path, node, &all),
             _ => return Err(EditError::Kind { path: path.join("."), expected: "a mapping" }),
@@ -129,7 +129,7 @@ impl Text {
     pub fn set(&mut self, path: &[&str], value: &Value) -> Result<(), EditError> {
         let tree = self.tree()?;
         let Some((key, above)) = path.split_last() else { return Err(absent(path)) };
-        let Some(entry) = Entry::find(&tree, path, &self.text) else {
+        let Some(entry) = Entry::find(&tree, path, &self.now) else {
             return self.insert(above, &[((*key).to_owned(), value.clone())]);
         };
         if Value::from(entry.value).means(value) {
@@ -137,7 +137,7 @@ impl Text {
         }
         let mut wanted = Value::from(&tree);
         put(&mut wanted, path, value.clone());
-        let patch = Layout::new(&self.text).set(&entry, value);
+        let patch = Layout::new(&self.now).set(&entry, value);
         self.replace(patch, path, &wanted)
     }
 
@@ -147,14 +147,14 @@ impl Text {
     /// When the layout is not understood.
     pub fn remove(&mut self, path: &[&str]) -> Result<(), EditError> {
         let tree = self.tree()?;
-        let Some(entry) = Entry::find(&tree, path, &self.text) else { return Ok(()) };
+        let Some(entry) = Entry::find(&tree, path, &self.now) else { return Ok(()) };
         let mut wanted = Value::from(&tree);
         if let Some((key, above)) = path.split_last()
             && let Some(Value::Map(entries)) = at(&mut wanted, above)
         {
             entries.retain(|(other, _)| other != key);
         }
-        let patch = Layout::new(&self.text).remove(&entry);
+        let patch = Layout::new(&self.now).remove(&entry);
         self.replace(patch, path, &wanted)
     }
 
@@ -165,7 +165,7 @@ impl Text {
     pub fn push(&mut self, path: &[&str], items: &[Value]) -> Result<(), EditError> {
         let tree = self.tree()?;
         let Some((key, above)) = path.split_last() else { return Err(absent(path)) };
-        let Some(entry) = Entry::find(&tree, path, &self.text) else {
+        let Some(entry) = Entry::find(&tree, path, &self.now) else {
             return self.insert(above, &[((*key).to_owned(), Value::List(items.to_vec()))]);
         };
         let mut wanted = Value::from(&tree);
@@ -174,7 +174,7 @@ impl Text {
             Some(other @ Value::Null) => *other = Value::List(items.to_vec()),
             _ => return Err(EditError::Kind { path: path.join("."), expected: "a list" }),
         }
-        let patch = Layout::new(&self.text).push(&entry, items);
+        let patch = Layout::new(&self.now).push(&entry, items);
         self.replace(patch, path, &wanted)
     }
 
@@ -184,7 +184,7 @@ impl Text {
     /// When there is none, or its layout is not understood.
     pub fn take(&mut self, path: &[&str], index: usize) -> Result<(), EditError> {
         let tree = self.tree()?;
-        let entry = Entry::find(&tree, path, &self.text).ok_or_else(|| absent(path))?;
+        let entry = Entry::find(&tree, path, &self.now).ok_or_else(|| absent(path))?;
         let mut wanted = Value::from(&tree);
         match at(&mut wanted, path) {
             Some(Value::List(list)) if index < list.len() => {
@@ -192,7 +192,7 @@ impl Text {
             }
             _ => return Err(absent(path)),
         }
-        let patch = Layout::new(&self.text).take(&entry, index);
+        let patch = Layout::new(&self.now).take(&entry, index);
         self.replace(patch, path, &wanted)
     }
 
@@ -203,7 +203,7 @@ impl Text {
             with = with.replace('\n', self.newline);
         }
         let mut new = self.clone();
-        new.text.replace_range(range, &with);
+        new.now.replace_range(range, &with);
         let got = new.tree().map_err(|_| refused())?;
         if !Value::from(&got).means(wanted) {
             return Err(refused());
@@ -214,7 +214,7 @@ impl Text {
 
     fn tree(&self) -> Result<Node, EditError> {
         let mut findings = Findings::default();
-        let tree = yaml::parse(0, &self.text, &mut findings);
+        let tree = yaml::parse(0, &self.now, &mut findings);
         tree.filter(|_| findings.errors() == 0).ok_or(EditError::NotYaml)
     }
 }

@@ -6,6 +6,7 @@ mod save;
 
 use std::collections::BTreeMap;
 
+use fraktalia_model::Note;
 use fraktalia_model::adopt::{Composed, Options, compose};
 
 use self::proof::{Prover, Texts};
@@ -28,7 +29,7 @@ pub async fn run(app: &App, args: &AdoptArgs) -> Result<Exit, Failure> {
     }
     let texts = Texts::of(app)?;
     let (composed, texts) = prover.prove(composed, texts).await?;
-    finish(app, args, &composed, &texts, living.notes)
+    finish(app, args, &composed, &texts, &living.notes)
 }
 
 /// Writes and tells.
@@ -37,12 +38,12 @@ fn finish(
     args: &AdoptArgs,
     composed: &Composed,
     texts: &Texts,
-    notes: fraktalia_model::Notes,
+    notes: &[Note],
 ) -> Result<Exit, Failure> {
     let changed: BTreeMap<_, _> = texts.changed();
     let saved = if args.write && !changed.is_empty() { Some(save::save(app, texts)?) } else { None };
     let outcome = Outcome { manifest: app.path().display().to_string(), saved, asked: args.write };
-    let found = Found { composed, notes: &notes, outcome: &outcome };
+    let found = Found { composed, notes, outcome: &outcome };
     match args.format {
         AdoptFormat::Text => out::data(&page::text(&found, &app.out))?,
         AdoptFormat::Yaml => out::data(&page::yaml(composed))?,

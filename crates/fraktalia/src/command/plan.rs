@@ -48,5 +48,9 @@ fn finish(
 
 /// What the planner is told besides the manifest.
 pub fn options(args: &PlanningArgs) -> Options {
-    Options { targets: args.target.iter().cloned().collect(), allow_removals: args.allow_removals, ..Options::default() }
+    Options {
+        targets: args.target.iter().cloned().collect(),
+        allow_removals: args.allow_removals,
+        ..Options::default()
+    }
 }

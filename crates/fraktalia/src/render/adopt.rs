@@ -136,7 +136,9 @@ fn section(heading: &str, entries: &[&Entry], look: &Look, page: &mut String) {
         }
         line.write(look, page);
         if entry.enters {
-            Line::indented(6).text(Tone::Warn, "our own user enters it, which its members see").write(look, page);
+            Line::indented(6)
+                .text(Tone::Warn, "our own user enters it, which its members see")
+                .write(look, page);
         }
         for what in &entry.unmanaged {
             Line::indented(6).text(Tone::Faint, &format!("not managed: {what}")).write(look, page);
@@ -158,13 +160,12 @@ fn left_alone(composed: &Composed, look: &Look, page: &mut String) {
     for ((kind, why), names) in reasons {
         let shown = if look.detail == Detail::Full { names.len() } else { NAMED };
         let more = names.len().saturating_sub(shown);
-        let mut listed = names.iter().take(shown).copied().collect::<Vec<_>>().join(", ");
-        if more > 0 {
-            listed.push_str(&format!(" and {more} more (-v names them)"));
-        }
-        Line::indented(2).plain(&format!("{:<11}", if names.len() == 1 { kind.to_owned() } else { plural(kind) }))
+        let listed = names.iter().take(shown).copied().collect::<Vec<_>>().join(", ");
+        let rest = if more > 0 { format!(" and {more} more (-v names them)") } else { String::new() };
+        Line::indented(2)
+            .plain(&format!("{:<11}", if names.len() == 1 { kind.to_owned() } else { plural(kind) }))
             .hang()
-            .plain(&listed)
+            .plain(&format!("{listed}{rest}"))
             .write(look, page);
         Line::indented(13).text(Tone::Faint, why).write(look, page);
     }
@@ -181,7 +182,11 @@ pub fn closing(found: &Found<'_>, look: &Look) -> String {
     let (composed, outcome) = (found.composed, found.outcome);
     let count = |what: &[What]| composed.entries.iter().filter(|entry| what.contains(&entry.what)).count();
     if composed.entries.is_empty() {
-        Line::new().plain("Nothing that lives is missing in the manifest.").write(look, &mut page);
+        let text = match composed.left.len() {
+            0 => "Nothing that lives is missing in the manifest.",
+            _ => "There is nothing more that could go into the manifest.",
+        };
+        Line::new().plain(text).write(look, &mut page);
         return page;
     }
     let kinds = [
@@ -195,7 +200,9 @@ pub fn closing(found: &Found<'_>, look: &Look) -> String {
     let rooms = composed.entries.iter().filter(|entry| entry.room.is_some()).count();
     let effect = match rooms {
         0 => "A plan with them changes nothing live.".to_owned(),
-        rooms => format!("A plan with them changes nothing live but for our marker in {}.", number(rooms, "room")),
+        rooms => {
+            format!("A plan with them changes nothing live but for our marker in {}.", number(rooms, "room"))
+        }
     };
     match &outcome.saved {
         Some(kept) => {

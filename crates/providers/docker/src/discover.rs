@@ -23,7 +23,9 @@ pub async fn discover(client: &Client, host: &str, realm: &str) -> Result<Living
         let bridge = network.options.as_ref().and_then(|options| options.get(BRIDGE_NAME));
         let why = match (of, bridge) {
             (Some(of), _) => format!("it belongs to the realm `{of}`"),
-            (None, Some(bridge)) => format!("its bridge is `{bridge}`: a network of a manifest is made, and closed, anew"),
+            (None, Some(bridge)) => {
+                format!("its bridge is `{bridge}`: a network of a manifest is made, and closed, anew")
+            }
             (None, None) => {
                 "its bridge has no name of its own: a network of a manifest is made, and closed, anew".into()
             }

@@ -56,7 +56,9 @@ pub(crate) fn diff(
             let mut delta = room(want, spec, state, last);
             if adopting {
                 // These two are what adopting it is.
-                delta.fields.retain(|change| ![field::ENTERED, field::MARKER].contains(&change.field.as_str()));
+                delta
+                    .fields
+                    .retain(|change| ![field::ENTERED, field::MARKER].contains(&change.field.as_str()));
             }
             delta
         }

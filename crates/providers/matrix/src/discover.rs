@@ -49,7 +49,9 @@ pub(crate) async fn discover(matrix: &Matrix, survey: Survey<'_>) -> Result<Livi
     let realm = survey.manifest.realm.as_str();
     let read = |room: RoomId| room_of(&client, me, realm, room);
     living.rooms = each(rooms, read).await?.into_iter().flatten().collect();
-    living.rooms.sort_by(|one, other| (&one.alias, &one.name, &one.id).cmp(&(&other.alias, &other.name, &other.id)));
+    living
+        .rooms
+        .sort_by(|one, other| (&one.alias, &one.name, &one.id).cmp(&(&other.alias, &other.name, &other.id)));
     Ok(living)
 }
 
@@ -64,7 +66,8 @@ async fn room_of(
     room: RoomId,
 ) -> Result<Option<LivingRoom>, MatrixError> {
     let Some(events) = client.room_state(&room).await? else { return Ok(None) };
-    let replaced = events.iter().any(|event| event.kind == "m.room.tombstone" && says(event, "replacement_room"));
+    let replaced =
+        events.iter().any(|event| event.kind == "m.room.tombstone" && says(event, "replacement_room"));
     let view = RoomView::new(room, events);
     let mut found = living(&view, me, realm, replaced);
     if let Some(alias) = &found.alias
@@ -82,7 +85,8 @@ fn says(event: &StateEvent, field: &str) -> bool {
 fn living(view: &RoomView, me: &UserId, realm: &str, replaced: bool) -> LivingRoom {
     let state = view.state(me, false);
     let with = |wanted: Membership| -> BTreeSet<UserId> {
-        let users = view.present().filter(|user| view.member(user).is_some_and(|one| one.membership == wanted));
+        let users =
+            view.present().filter(|user| view.member(user).is_some_and(|one| one.membership == wanted));
         users.collect()
     };
     let ties = |kind: &str| -> BTreeSet<RoomId> {

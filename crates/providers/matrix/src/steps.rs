@@ -32,7 +32,8 @@ fn of(work: &Work<'_, Matrix>, put_out: &[&ResourceId]) -> Vec<Draft> {
         (Verb::Create, Some(want), _) => create(&step, want),
         (Verb::Update | Verb::Replace, Some(want), Some(have)) => update(&step, want, have, work),
         (Verb::Adopt, _, Some(MatrixState::Room(room))) if !room.marked => {
-            let seen = || Impact::Disruptive(format!("our own user enters {}, which its members see", called(room)));
+            let seen =
+                || Impact::Disruptive(format!("our own user enters {}, which its members see", called(room)));
             let enter = (!room.entered).then(|| Draft { impact: seen(), ..step.enter(room, called(room)) });
             enter.into_iter().chain([step.mark(room)]).collect()
         }
@@ -47,7 +48,7 @@ fn of(work: &Work<'_, Matrix>, put_out: &[&ResourceId]) -> Vec<Draft> {
 }
 
 fn called(room: &RoomState) -> &str {
-    room.alias.as_deref().unwrap_or(&room.room.0)
+    room.alias.as_deref().or(room.name.as_deref()).unwrap_or(&room.room.0)
 }
 
 /// Makes drafts for one resource.

@@ -132,7 +132,9 @@ fn without_secrets<'e>(
 /// Further names of keys that secrets stand behind.
 fn is_about_access(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["authorization", "credential", "cookie", "passphrase", "private", "bearer"].iter().any(|word| key.contains(word))
+    ["authorization", "credential", "cookie", "passphrase", "private", "bearer"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 /// Whether a value, whatever it is called, may hold a secret. One too many is only not managed.
@@ -144,7 +146,8 @@ fn may_be_secret(value: &Json) -> bool {
             other => may_be_secret(other),
         }),
         Json::Object(members) => members.iter().any(|(key, value)| {
-            key == "env" || (names_a_secret(key) && !value.is_number() && !value.is_boolean())
+            key == "env"
+                || (names_a_secret(key) && !value.is_number() && !value.is_boolean())
                 || is_about_access(key)
                 || may_be_secret(value)
         }),
@@ -202,7 +205,8 @@ mod tests {
         let living = found();
         assert_eq!(living.agents[0].id, "Mox");
         assert_eq!(living.groups, [LivingGroup { room: RoomId("!r:x".into()), auto_reply: Some(true) }]);
-        let peers: Vec<_> = living.bindings.iter().map(|one| (one.account.as_deref(), one.peer.clone())).collect();
+        let peers: Vec<_> =
+            living.bindings.iter().map(|one| (one.account.as_deref(), one.peer.clone())).collect();
         assert_eq!(
             peers,
             [

@@ -52,8 +52,11 @@ fn agent(manifest: &Manifest, fractal: &Fractal) -> Resource<OpenClawSpec> {
         (managed.identity, "identity.name", fractal.name.clone()),
         (managed.workspace, "workspace", fractal.workspace.path.to_string_lossy().into_owned()),
     ];
-    let mut fields: Vec<Field> =
-        own.into_iter().filter(|(asked, ..)| *asked).map(|(_, path, value)| Field::new(path, value)).collect();
+    let mut fields: Vec<Field> = own
+        .into_iter()
+        .filter(|(asked, ..)| *asked)
+        .map(|(_, path, value)| Field::new(path, value))
+        .collect();
     if let Some(model) = &fractal.model {
         fields.push(Field::new("model.primary", model.primary.as_str()));
         if !model.fallbacks.is_empty() {
@@ -142,10 +145,13 @@ fn account(manifest: &Manifest, fractal: &Fractal) -> Option<Resource<OpenClawSp
 }
 
 fn shown_room(manifest: &Manifest, key: &str) -> String {
-    manifest.rooms.get(key).map_or_else(|| format!("#{key}"), |room| match &room.name {
-        Some(name) if !room.aliased => name.clone(),
-        _ => format!("#{}", room.alias),
-    })
+    manifest.rooms.get(key).map_or_else(
+        || format!("#{key}"),
+        |room| match &room.name {
+            Some(name) if !room.aliased => name.clone(),
+            _ => format!("#{}", room.alias),
+        },
+    )
 }
 
 fn bound(manifest: &Manifest, binding: &Binding) -> Resource<OpenClawSpec> {

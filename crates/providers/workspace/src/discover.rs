@@ -21,11 +21,14 @@ pub fn discover(folder: &Path) -> Living {
         }
     };
     let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut names: Vec<String> =
-        directories.take(MOST).filter_map(|entry| folder.join(entry.file_name()).into_os_string().into_string().ok()).collect();
+    let mut names: Vec<String> = directories
+        .take(MOST)
+        .filter_map(|entry| folder.join(entry.file_name()).into_os_string().into_string().ok())
+        .collect();
     names.retain(|name| !name.chars().any(char::is_control));
     names.sort();
     let why = "no agent of openclaw.json names it";
-    living.others = names.into_iter().map(|name| Other { kind: "workspace", name, why: why.into() }).collect();
+    living.others =
+        names.into_iter().map(|name| Other { kind: "workspace", name, why: why.into() }).collect();
     living
 }

@@ -67,7 +67,8 @@ impl<'t> Layout<'t> {
     }
 
     fn is_alias(&self, node: &Node) -> bool {
-        self.text[node.bytes.start..].starts_with('*') && !matches!(node.content, Content::Null)
+        self.text[node.bytes.start..].starts_with('*')
+            && !matches!(node.content, Content::Null)
             && self.text[node.bytes.clone()].chars().skip(1).all(|c| !c.is_whitespace())
             && !matches!(&node.content, Content::Scalar { plain: false, .. })
     }
@@ -216,11 +217,12 @@ impl<'t> Layout<'t> {
         let end = self.text.len();
         let ended = self.text.lines().any(|line| line.starts_with("..."));
         let at = if ended { self.line_end(self.end(tree.bytes.start, tree)) } else { end };
-        let apart = if self.text[..at].trim_end().is_empty() || lines.iter().all(|l| l.matches('\n').count() < 2) {
-            ""
-        } else {
-            "\n"
-        };
+        let apart =
+            if self.text[..at].trim_end().is_empty() || lines.iter().all(|l| l.matches('\n').count() < 2) {
+                ""
+            } else {
+                "\n"
+            };
         self.lines_at(at, format!("{apart}{}", lines.join(apart)))
     }
 
@@ -240,14 +242,11 @@ impl<'t> Layout<'t> {
             return Some(Patch { range: old, with: format!("{space}{}", value.flow()) });
         };
         let line_end = self.line_end(colon);
-        let rest = &self.text[old.end..line_end];
+        let rest = self.text.get(old.end..line_end)?;
         let kept = if rest.trim().is_empty() { "" } else { rest.trim_end() };
         let gap = if kept.is_empty() { "" } else { self.text[colon..old.start].trim_end_matches(' ') };
         let space = if kept.is_empty() || kept.starts_with(' ') { "" } else { " " };
-        Some(Patch {
-            range: colon..line_end,
-            with: format!("{gap}{space}{kept}\n{}", lines(indent + step)),
-        })
+        Some(Patch { range: colon..line_end, with: format!("{gap}{space}{kept}\n{}", lines(indent + step)) })
     }
 
     /// Behind the colon of an entry.
@@ -330,8 +329,8 @@ impl<'t> Layout<'t> {
         };
         let end = self.end(last.bytes.start, last);
         if self.is_flow(list) {
-            let new: String = items.iter().map(|item| format!(", {}", item.flow())).collect();
-            return Some(Patch { range: end..end, with: new });
+            let new: Vec<String> = items.iter().map(Value::flow).collect();
+            return Some(Patch { range: end..end, with: format!(", {}", new.join(", ")) });
         }
         let indent = self.dash(last)?;
         let at = self.past_comments(self.line_end(end), indent);

@@ -105,6 +105,18 @@ fn what_an_alias_repeats_is_not_changed_behind_its_back() {
 }
 
 #[test]
+fn a_layout_that_is_not_understood_is_refused_and_left_as_it_is() {
+    for file in ["users: {\n}\n", "users:\n  {}\n", "users: !!map {}\n", "? users\n: {}\n"] {
+        let mut text = Text::new(file).unwrap();
+        if text.insert(&["users"], &[("ana".into(), Value::Null)]).is_err() {
+            assert_eq!(text.text(), file);
+        } else {
+            assert!(text.get(&["users", "ana"]).is_some(), "{}", text.text());
+        }
+    }
+}
+
+#[test]
 fn line_ends_a_mark_at_the_start_and_a_missing_last_line_end_stay() {
     let file = "\u{feff}users:\r\n  ana: {}\r\n";
     let got = edited(file, |file| file.insert(&["users"], &[("ben".into(), Value::Map(Vec::new()))]));
@@ -122,11 +134,35 @@ mod properties {
         prop_oneof![
             "[a-z]{1,6}",
             prop_oneof![
-                Just("yes"), Just("null"), Just("0664"), Just("1e3"), Just(""), Just(" x "), Just("a: b"), Just("# c"),
-                Just("- d"), Just("it's"), Just("\"q\""), Just("two\nlines\n"), Just("*a"), Just("&a"), Just("!x:y"),
-                Just("@ana:chat.home"), Just("{"), Just("]"), Just("ends:"), Just("\u{202e}turn"), Just("~"), Just("..."),
-                Just("---"), Just("2026-01-01"), Just("tab\there"), Just("ü 日本"), Just("\u{85}\u{2028}"),
-            ].prop_map(String::from),
+                Just("yes"),
+                Just("null"),
+                Just("0664"),
+                Just("1e3"),
+                Just(""),
+                Just(" x "),
+                Just("a: b"),
+                Just("# c"),
+                Just("- d"),
+                Just("it's"),
+                Just("\"q\""),
+                Just("two\nlines\n"),
+                Just("*a"),
+                Just("&a"),
+                Just("!x:y"),
+                Just("@ana:chat.home"),
+                Just("{"),
+                Just("]"),
+                Just("ends:"),
+                Just("\u{202e}turn"),
+                Just("~"),
+                Just("..."),
+                Just("---"),
+                Just("2026-01-01"),
+                Just("tab\there"),
+                Just("ü 日本"),
+                Just("\u{85}\u{2028}"),
+            ]
+            .prop_map(String::from),
             any::<String>(),
         ]
     }
@@ -148,6 +184,11 @@ mod properties {
         })
     }
 
+    fn line(out: &mut String, text: &str) {
+        out.push_str(text);
+        out.push('\n');
+    }
+
     /// A text that says `value`, in a layout that a person might choose: `choices` decide.
     fn written(value: &Value, indent: usize, choices: &mut impl Iterator<Item = u8>) -> String {
         let mut out = String::new();
@@ -157,7 +198,7 @@ mod properties {
             let mut choose = |of: u8| choices.next().unwrap_or(0) % of;
             let comment = ["", "", " # why", "   # c: { d", " # it's"][usize::from(choose(5))];
             if choose(6) == 0 {
-                out.push_str(&format!("{:indent$}# about {key}\n", ""));
+                line(&mut out, &format!("{:indent$}# about {key}", ""));
             }
             if choose(5) == 0 {
                 out.push('\n');
@@ -165,26 +206,26 @@ mod properties {
             let style = choose(3);
             match value {
                 Value::Map(inner) if !inner.is_empty() && style > 0 => {
-                    out.push_str(&format!("{:indent$}{key}:{comment}\n", ""));
+                    line(&mut out, &format!("{:indent$}{key}:{comment}", ""));
                     let deeper = indent + [2, 3, 4][usize::from(choose(3))];
                     out.push_str(&written(value, deeper, choices));
                 }
                 Value::List(items) if !items.is_empty() && style > 0 => {
-                    out.push_str(&format!("{:indent$}{key}:{comment}\n", ""));
+                    line(&mut out, &format!("{:indent$}{key}:{comment}", ""));
                     let deeper = indent + usize::from(style - 1) * 2;
                     for item in items {
-                        out.push_str(&format!("{:deeper$}- {}{comment}\n", "", item.flow()));
+                        line(&mut out, &format!("{:deeper$}- {}{comment}", "", item.flow()));
                     }
                 }
                 Value::Text(text) if style == 1 && plain_lines(text) => {
                     let deeper = indent + 2;
-                    out.push_str(&format!("{:indent$}{key}: |-{comment}\n", ""));
-                    for line in text.lines() {
-                        out.push_str(&format!("{:deeper$}{line}\n", ""));
+                    line(&mut out, &format!("{:indent$}{key}: |-{comment}", ""));
+                    for row in text.lines() {
+                        line(&mut out, &format!("{:deeper$}{row}", ""));
                     }
                 }
-                Value::Null if style > 0 => out.push_str(&format!("{:indent$}{key}:{comment}\n", "")),
-                _ => out.push_str(&format!("{:indent$}{key}: {}{comment}\n", "", value.flow())),
+                Value::Null if style > 0 => line(&mut out, &format!("{:indent$}{key}:{comment}", "")),
+                _ => line(&mut out, &format!("{:indent$}{key}: {}{comment}", "", value.flow())),
             }
         }
         out
@@ -197,13 +238,15 @@ mod properties {
     fn documents() -> impl Strategy<Value = (Value, String)> {
         let maps = proptest::collection::btree_map("[a-z]{1,5}", values(), 1..6)
             .prop_map(|map| Value::Map(map.into_iter().collect()));
-        (maps, proptest::collection::vec(any::<u8>(), 200), any::<bool>()).prop_map(|(value, choices, cut)| {
-            let mut text = written(&value, 0, &mut choices.into_iter());
-            if cut {
-                text.pop();
-            }
-            (value, text)
-        })
+        (maps, proptest::collection::vec(any::<u8>(), 200), any::<bool>()).prop_map(
+            |(value, choices, cut)| {
+                let mut text = written(&value, 0, &mut choices.into_iter());
+                if cut {
+                    text.pop();
+                }
+                (value, text)
+            },
+        )
     }
 
     /// All paths of mappings and of what is in them.
@@ -221,7 +264,8 @@ mod properties {
     fn kept(before: &str, after: &str) -> (usize, usize) {
         let start = before.bytes().zip(after.bytes()).take_while(|(one, two)| one == two).count();
         let rest = before.len().min(after.len()) - start;
-        let end = before.bytes().rev().zip(after.bytes().rev()).take(rest).take_while(|(a, b)| a == b).count();
+        let end =
+            before.bytes().rev().zip(after.bytes().rev()).take(rest).take_while(|(a, b)| a == b).count();
         (start, end)
     }
 

@@ -190,7 +190,8 @@ fn below(head: &str, value: &Value, indent: usize, step: usize) -> String {
 
 /// A text without quotes where nobody could read it as anything else, in any version of YAML.
 fn scalar(text: &str) -> String {
-    let safe = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | '/' | '+' | '(' | ')' | '\'');
+    let safe =
+        |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | '/' | '+' | '(' | ')' | '\'');
     let starts = text.starts_with(|c: char| c.is_alphanumeric() || c == '/' || c == '_');
     let odd_word = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let is_plain = starts
@@ -213,7 +214,9 @@ fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') => {
+            c if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
+            {
                 let _ = write!(out, "\\u{:04X}", u32::from(c));
             }
             // Letters that turn the direction of writing hide what a line says.

@@ -9,8 +9,8 @@ use super::{Declared, Lowering};
 use crate::manifest::finding::{Located, Mark};
 use crate::manifest::raw::{self, LongForward, Text};
 use crate::manifest::{
-    Account, Binding, Forward, Fractal, Host, KeepFile, Managed, Model, OnRemove, OpenClaw, Owner, Peer, Sandbox,
-    SandboxMode, Workspace, WorkspaceFile, text,
+    Account, Binding, Forward, Fractal, Host, KeepFile, Managed, Model, OnRemove, OpenClaw, Owner, Peer,
+    Sandbox, SandboxMode, Workspace, WorkspaceFile, text,
 };
 
 /// Permission bits of a file in a workspace.

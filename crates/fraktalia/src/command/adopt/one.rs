@@ -68,7 +68,7 @@ fn tell(app: &App, args: &AdoptArgs, taken: &Composed, texts: &Texts) -> Result<
         out::talk(&page::written(&app.path().display().to_string(), &kept, &app.err));
         return Ok(Exit::OK);
     }
-    super::finish(app, args, taken, texts, Vec::new())
+    super::finish(app, args, taken, texts, &[])
 }
 
 /// Whether somebody means this entry by that name.
@@ -97,12 +97,16 @@ fn with_needs(composed: &Composed, chosen: impl Fn(&Entry) -> bool) -> Composed 
 }
 
 fn lost_on_the_way(name: &str, left: &[Left]) -> Failure {
-    let why: Vec<String> = left.iter().map(|left| format!("{} {}: {}", left.kind, left.name, left.why)).collect();
+    let why: Vec<String> =
+        left.iter().map(|left| format!("{} {}: {}", left.kind, left.name, left.why)).collect();
     Failure::NotTaken {
         what: format!("`{name}` cannot be taken over as it is: {}", why.join("; ")),
         hint: "change that, live or in the manifest, and try again".into(),
     }
 }
+
+/// Something that differs, and what to do about it, or why nothing can be done.
+type Difference = (ResourceId, Result<Vec<Edit>, String>);
 
 /// Something that the manifest asks for, and that is otherwise.
 struct Target<'a> {
@@ -161,15 +165,15 @@ impl Target<'_> {
         Ok(false)
     }
 
-    #[expect(clippy::type_complexity, reason = "what to do about each, or why nothing can be done")]
     fn differences(
         &self,
         manifest: &Manifest,
         plan: &Plan,
         texts: &mut Texts,
-    ) -> Result<Vec<(ResourceId, Result<Vec<Edit>, String>)>, Failure> {
+    ) -> Result<Vec<Difference>, Failure> {
         let mut found = Vec::new();
-        let foreign = plan.notes.iter().filter(|note| note.severity == Severity::Error && note.code == "plan.not-ours");
+        let foreign =
+            plan.notes.iter().filter(|note| note.severity == Severity::Error && note.code == "plan.not-ours");
         for id in foreign.filter_map(|note| note.about.as_ref()).filter(|id| self.is_it(manifest, id, None)) {
             let edits = if id.kind == "room" {
                 self.known(manifest, id, texts, |known| {
@@ -180,18 +184,23 @@ impl Target<'_> {
             };
             found.push((id.clone(), edits));
         }
-        let changes = plan.changes.iter().filter(|change| self.is_it(manifest, &change.id, Some(&change.subject)));
+        let changes =
+            plan.changes.iter().filter(|change| self.is_it(manifest, &change.id, Some(&change.subject)));
         for change in changes {
             let id = &change.id;
             match change.verb {
                 Verb::Update | Verb::Replace => {
                     for field in &change.fields {
-                        let edits = self.known(manifest, id, texts, |known| takeover::field(known, id, &field.field))?;
+                        let edits = self
+                            .known(manifest, id, texts, |known| takeover::field(known, id, &field.field))?;
                         found.push((id.clone(), edits));
                     }
                 }
                 Verb::Create => {
-                    found.push((id.clone(), self.known(manifest, id, texts, |known| takeover::absent(known, id))?));
+                    found.push((
+                        id.clone(),
+                        self.known(manifest, id, texts, |known| takeover::absent(known, id))?,
+                    ));
                 }
                 _ => {}
             }
@@ -214,7 +223,13 @@ impl Target<'_> {
         Ok(ask(&Known { manifest, living: self.living, get: &get }))
     }
 
-    fn edit(&self, manifest: &Manifest, id: &ResourceId, edits: Vec<Edit>, texts: &mut Texts) -> Result<(), Failure> {
+    fn edit(
+        &self,
+        manifest: &Manifest,
+        id: &ResourceId,
+        edits: Vec<Edit>,
+        texts: &mut Texts,
+    ) -> Result<(), Failure> {
         let file = takeover::file_of(manifest, id).unwrap_or(self.app.path()).to_path_buf();
         let text = texts.file(&file)?;
         for edit in edits {
@@ -255,7 +270,8 @@ impl Target<'_> {
 
     fn unknown(&self, left: &[Left]) -> Failure {
         let name = |left: &&Left| {
-            left.name == self.id || left.name.strip_prefix('#').and_then(|name| name.split(':').next()) == Some(self.id)
+            left.name == self.id
+                || left.name.strip_prefix('#').and_then(|name| name.split(':').next()) == Some(self.id)
                 || self.id.ends_with(&format!("/{}/{}", left.kind, left.name))
         };
         match left.iter().find(name) {

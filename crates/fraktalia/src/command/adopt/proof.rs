@@ -37,8 +37,11 @@ impl Texts {
     pub fn file(&mut self, path: &Path) -> Result<&mut Text, Failure> {
         let path = absolute(path)?;
         if !self.now.contains_key(&path) {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|source| Failure::File { doing: "read", path: path.clone(), source })?;
+            let text = std::fs::read_to_string(&path).map_err(|source| Failure::File {
+                doing: "read",
+                path: path.clone(),
+                source,
+            })?;
             let parsed = Text::new(&text).map_err(|error| unwritten(&path, &error))?;
             self.before.insert(path.clone(), text);
             self.now.insert(path.clone(), parsed);
@@ -52,7 +55,8 @@ impl Texts {
 
     /// Each file that would change: what it is, and what it would be.
     pub fn changed(&self) -> BTreeMap<&Path, (&str, String)> {
-        let both = self.now.iter().map(|(path, now)| (path.as_path(), (self.before[path].as_str(), now.text())));
+        let both =
+            self.now.iter().map(|(path, now)| (path.as_path(), (self.before[path].as_str(), now.text())));
         both.filter(|(_, (before, now))| before != now).collect()
     }
 
@@ -164,8 +168,13 @@ impl<'a> Prover<'a> {
             let mut blamed: BTreeMap<usize, String> = BTreeMap::new();
             for offence in &offences {
                 let by_id = |entry: &Entry| offence.about.as_ref().is_some_and(|id| entry.asks_for(id));
-                let by_place = |at: &Span| places.iter().position(|lines| lines.as_ref().is_some_and(|lines| lines.contains(&at.line)));
-                let index = composed.entries.iter().position(by_id).or_else(|| by_place(offence.at.as_ref()?));
+                let by_place = |at: &Span| {
+                    places
+                        .iter()
+                        .position(|lines| lines.as_ref().is_some_and(|lines| lines.contains(&at.line)))
+                };
+                let index =
+                    composed.entries.iter().position(by_id).or_else(|| by_place(offence.at.as_ref()?));
                 if let Some(index) = index {
                     blamed.entry(index).or_insert_with(|| offence.why.clone());
                 }
@@ -173,7 +182,7 @@ impl<'a> Prover<'a> {
             if blamed.is_empty() {
                 return Err(unproven(&offences));
             }
-            leave_out(&mut composed, blamed);
+            leave_out(&mut composed, &blamed);
         }
         Err(unproven(&[]))
     }
@@ -250,11 +259,12 @@ fn places(text: &Text, entries: &[Entry]) -> Vec<Option<std::ops::RangeInclusive
 }
 
 /// Takes entries out of a proposal, and those that refer to them.
-fn leave_out(composed: &mut Composed, blamed: BTreeMap<usize, String>) {
+fn leave_out(composed: &mut Composed, blamed: &BTreeMap<usize, String>) {
     let mut gone: BTreeSet<(What, String)> = BTreeSet::new();
     let mut out: Vec<Left> = Vec::new();
-    let left = |entry: &Entry, why: String| Left { kind: entry.what.word().into(), name: entry.title.clone(), why };
-    for (index, why) in &blamed {
+    let left =
+        |entry: &Entry, why: String| Left { kind: entry.what.word().into(), name: entry.title.clone(), why };
+    for (index, why) in blamed {
         let entry = &composed.entries[*index];
         gone.insert((entry.what, entry.key.clone()));
         // A fractal's room is a room that others may refer to.

@@ -22,7 +22,11 @@ pub fn save(app: &App, texts: &Texts) -> Result<PathBuf, Failure> {
         keep(&kept, path, before)?;
     }
     for (path, (_, now)) in &changed {
-        replace(path, now).map_err(|source| Failure::File { doing: "write", path: path.to_path_buf(), source })?;
+        replace(path, now).map_err(|source| Failure::File {
+            doing: "write",
+            path: path.to_path_buf(),
+            source,
+        })?;
     }
     Ok(kept)
 }
@@ -51,7 +55,9 @@ fn keep(dir: &Path, path: &Path, before: &str) -> Result<(), Failure> {
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place);
         let written = match file {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            file => file.and_then(|mut file| file.write_all(before.as_bytes()).and_then(|()| file.sync_all())),
+            file => {
+                file.and_then(|mut file| file.write_all(before.as_bytes()).and_then(|()| file.sync_all()))
+            }
         };
         return written.map_err(|source| Failure::File { doing: "write", path: place, source });
     }

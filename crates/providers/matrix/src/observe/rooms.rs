@@ -43,7 +43,10 @@ pub(super) async fn rooms(
     members(&read, interests, &mut seen);
     names(&read, interests, &mut seen);
     children(&read, me, &chosen, interests, &mut seen);
-    let ours = |room: &&RoomId| matches!(read.tags.get(*room), Some(Tag::Ours { .. } | Tag::Retired));
+    let taken: BTreeSet<&RoomId> = interests.values().filter_map(named).collect();
+    let ours = |room: &&RoomId| {
+        taken.contains(*room) || matches!(read.tags.get(*room), Some(Tag::Ours { .. } | Tag::Retired))
+    };
     let strangers = read.joined.iter().filter(|room| !ours(room)).count();
     if strangers > 0 {
         seen.strangers.insert("rooms".into(), strangers);
