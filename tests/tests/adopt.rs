@@ -70,7 +70,7 @@ async fn taken_over(version: Version) {
 fn without_what_came(text: &str, old: &str) -> String {
     let mut left = old.lines().peekable();
     let kept = text.lines().filter(|line| left.next_if_eq(line).is_some());
-    kept.map(|line| format!("{line}\n")).collect()
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn agents(plan: &Value) -> usize {
