@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fraktalia_model::{Data, Outputs, SystemId};
+use fraktalia_model::{Data, Living, Outputs, SystemId};
 use fraktalia_plan::erase::{AnyDesired, AnyObserved, DynSystem};
 use fraktalia_plan::{Sealed, System};
 
 use crate::paths::StatePaths;
-use crate::provider::{Ask, Follow, Landed, ObserveError, Owned, Provider, StepCx, StepError};
+use crate::provider::{Ask, Follow, Landed, ObserveError, Owned, Provider, StepCx, StepError, Survey};
 use crate::secrets::Secrets;
 use crate::watch::wake::Bell;
 
@@ -53,6 +53,8 @@ pub trait Executor: DynSystem {
     fn protects(&self) -> bool;
     /// See [`Provider::observe`].
     async fn observe(&self, ask: &AnyAsk<'_>) -> Result<AnyObserved, ObserveError>;
+    /// See [`Provider::discover`].
+    async fn discover(&self, survey: Survey<'_>) -> Result<Living, ObserveError>;
     /// See [`Provider::prepare`].
     async fn prepare(&self, op: &Sealed, cx: &StepCx<'_>) -> Result<Sealed, StepError>;
     /// See [`Provider::perform`].
@@ -86,6 +88,9 @@ impl<P: Provider> Executor for P {
             secrets: ask.secrets,
         };
         Ok(Provider::observe(self, &ask).await?.into())
+    }
+    async fn discover(&self, survey: Survey<'_>) -> Result<Living, ObserveError> {
+        Provider::discover(self, survey).await
     }
     async fn prepare(&self, op: &Sealed, cx: &StepCx<'_>) -> Result<Sealed, StepError> {
         let undo = Provider::prepare(self, &open::<P, _>(self, op)?, cx).await?;

@@ -28,6 +28,8 @@ pub use journal::{Outcome, Run};
 pub use load::load;
 pub use lock::Lock;
 pub use paths::StatePaths;
-pub use provider::{Ask, Follow, Landed, ObserveError, Observed, Owned, Provider, Remark, StepCx, StepError};
+pub use provider::{
+    Ask, Follow, Landed, ObserveError, Observed, Owned, Provider, Remark, StepCx, StepError, Survey,
+};
 pub use secrets::{SecretError, Secrets};
 pub use session::{ApplyOptions, Ended, Look, Planned, Session, SessionError};

@@ -2,7 +2,7 @@
 
 pub mod context;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +24,43 @@ pub fn load_with_targets(path: &Path) -> (Loaded, BTreeSet<Target>) {
     let files = Noting { files: DiskFiles::new(), noted: Mutex::default() };
     let loaded = manifest::load(path, &files);
     (loaded, files.noted.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The same as if these files, by their absolute paths, said something else.
+pub fn load_as_if(path: &Path, texts: &BTreeMap<PathBuf, String>) -> Loaded {
+    manifest::load(path, &AsIf { files: DiskFiles::new(), texts })
+}
+
+/// The files of this machine, some of them with another text.
+struct AsIf<'t> {
+    files: DiskFiles,
+    texts: &'t BTreeMap<PathBuf, String>,
+}
+
+impl Files for AsIf<'_> {
+    fn absolute(&self, path: &Path) -> Result<PathBuf, FileError> {
+        self.files.absolute(path)
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+        match self.texts.get(path) {
+            Some(text) if text.len() as u64 > limit => Err(FileError::too_large(limit)),
+            Some(text) => Ok(text.clone().into_bytes()),
+            None => self.files.read(path, limit),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<Listed>, FileError> {
+        self.files.list(dir)
+    }
+
+    fn hash_context(&self, dir: &Path) -> Result<String, FileError> {
+        self.files.hash_context(dir)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.files.home()
+    }
 }
 
 /// Writes down what is asked of it.

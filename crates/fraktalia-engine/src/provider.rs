@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fraktalia_model::{Data, Outputs, ResourceId, SystemId};
+use fraktalia_model::{Data, Living, Manifest, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Record, Records, Resource, StepId, System};
 
 use crate::paths::StatePaths;
@@ -61,6 +61,15 @@ impl<'a> Owned<'a> {
     pub fn is_empty(self) -> bool {
         self.iter().next().is_none()
     }
+}
+
+/// What looking at all that lives in a system has at hand.
+#[derive(Clone, Copy)]
+pub struct Survey<'a> {
+    /// What is asked for: what of it is there already needs no telling.
+    pub manifest: &'a Manifest,
+    /// Finds the text of a secret.
+    pub secrets: &'a Secrets,
 }
 
 /// What listening to a system has at hand.
@@ -261,6 +270,15 @@ pub trait Provider: System {
     /// # Errors
     /// When the system cannot be read at all. A part that cannot be read makes the observation incomplete instead.
     async fn observe(&self, ask: &Ask<'_, Self::Spec>) -> Result<Observed<Self::State>, ObserveError>;
+
+    /// Reads all that lives there, whether anybody asks for it or not, as far as a manifest could ask for it. What is read
+    /// is bounded, and no secret is in it.
+    ///
+    /// # Errors
+    /// When the system cannot be read.
+    async fn discover(&self, _survey: Survey<'_>) -> Result<Living, ObserveError> {
+        Ok(Living::default())
+    }
 
     /// Reads the before-image. Changes nothing in the system.
     async fn prepare(&self, op: &Self::Op, cx: &StepCx<'_>) -> Result<Self::Undo, StepError>;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
+use fraktalia_model::{Living, Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::erase::{AnyDesired, AnyObserved};
 use fraktalia_plan::planner::{self, Input, View};
 use fraktalia_plan::{Fingerprint, Plan, Records, audit};
@@ -20,7 +20,7 @@ use crate::journal::{self, Entry, Fault, Header, Journal, JournalError, Outcome,
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Lock, LockError};
 use crate::paths::StatePaths;
-use crate::provider::{ObserveError, Owned};
+use crate::provider::{ObserveError, Owned, Survey};
 use crate::secrets::Secrets;
 
 pub use fraktalia_plan::planner::Options;
@@ -228,6 +228,27 @@ impl Session {
             found.extend(observed.found.into_iter().map(|(id, seen)| (id, seen.fingerprint)));
         }
         Ok(Planned { plan, looks: how, desired, found, records: ledger.records })
+    }
+
+    /// Looks at all that lives in all systems. Changes nothing.
+    ///
+    /// # Errors
+    /// When a system could not be looked at.
+    pub async fn discover(&self) -> Result<Living, SessionError> {
+        let survey = Survey { manifest: &self.manifest, secrets: &self.secrets };
+        let looks = self
+            .registry
+            .iter()
+            .map(|system| async move { system.discover(survey).await.map_err(|error| (system.id(), error)) });
+        let mut living = Living::default();
+        let mut failed = Vec::new();
+        for look in join_all(looks).await {
+            match look {
+                Ok(found) => living.absorb(found),
+                Err(error) => failed.push(error),
+            }
+        }
+        if failed.is_empty() { Ok(living) } else { Err(SessionError::Observe(failed)) }
     }
 
     /// What the manifest asks of each system; no system is asked for it.

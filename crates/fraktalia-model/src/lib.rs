@@ -3,9 +3,11 @@
 //!
 //! Nothing in here does I/O, reads a clock or draws a random number.
 
+pub mod adopt;
 pub mod files;
 pub mod glob;
 pub mod id;
+pub mod living;
 pub mod manifest;
 pub mod note;
 pub mod output;
@@ -15,6 +17,7 @@ pub mod value;
 
 pub use files::{FileError, Files, Listed, MemoryFiles};
 pub use id::{Kind, Name, ResourceId, SystemId};
+pub use living::Living;
 pub use manifest::{Loaded, Manifest, Sources};
 pub use note::{Note, Notes, Severity, Span};
 pub use output::{AccountId, BridgeName, ImageId, OutputType, Outputs, RoomId, UserId};

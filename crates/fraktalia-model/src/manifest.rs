@@ -5,6 +5,7 @@
 
 mod check;
 mod docker;
+pub mod edit;
 mod finding;
 mod lower;
 mod parse;
@@ -12,7 +13,7 @@ mod raw;
 mod read;
 mod schema;
 mod suggest;
-mod text;
+pub(crate) mod text;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value as Json};
 
 use crate::note::Span;
-use crate::output::UserId;
+use crate::output::{RoomId, UserId};
 use crate::secret::SecretSource;
 
 pub use docker::{
@@ -191,8 +192,14 @@ pub struct Room {
     pub name: Option<String>,
     /// `m.room.topic`
     pub topic: Option<String>,
-    /// Localpart of the canonical alias: `lounge` for `#lounge:chat.home`.
+    /// The room that is meant, where the manifest names it by its id.
+    pub id: Option<RoomId>,
+    /// The realm whose marker such a room may still carry.
+    pub from_realm: Option<String>,
+    /// Localpart of the canonical alias: `lounge` for `#lounge:chat.home`. The key where none is asked for.
     pub alias: String,
+    /// Whether the alias is asked for: always, but for a room that is named by its id.
+    pub aliased: bool,
     /// Absolute path of a picture, and its SHA-256 (hex).
     pub avatar: Option<LocalFile>,
     /// Who is in it: declared members, then the bot or the fractal's own user where the room is bound or has a
@@ -297,6 +304,8 @@ pub struct Fractal {
     pub key: String,
     /// What people call it; the key with a capital by default.
     pub name: String,
+    /// Which of its fields are asked for even where the manifest leaves them out.
+    pub managed: Managed,
     /// What it is for, one sentence.
     pub purpose: Option<String>,
     /// How it behaves.
@@ -317,6 +326,27 @@ pub struct Fractal {
     pub openclaw: Map<String, Json>,
     /// What happens to its agent, bindings and group when it leaves the manifest: `Delete`, or `Keep`.
     pub on_remove: OnRemove,
+}
+
+/// Fields of a fractal that have a default. With `defaults: false` only those are asked for that the manifest names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "five fields that have nothing to do with each other")]
+pub struct Managed {
+    /// Its name in the agent entry.
+    pub name: bool,
+    /// Its name as the agent's identity, as the bot's name in its room, and as the name of the room.
+    pub identity: bool,
+    /// The path of its workspace in the agent entry.
+    pub workspace: bool,
+    /// The directory of its workspace and the files that are generated there.
+    pub files: bool,
+    /// Whether it answers without being mentioned.
+    pub auto_reply: bool,
+}
+
+impl Managed {
+    /// What holds where nothing else is said.
+    pub const ALL: Self = Self { name: true, identity: true, workspace: true, files: true, auto_reply: true };
 }
 
 /// The models of an agent.

@@ -39,6 +39,8 @@ pub struct Options {
     pub excludes: BTreeSet<String>,
     /// Whether more may be removed than the policy allows.
     pub allow_removals: bool,
+    /// Whether what is in the way counts as ours, so that the plan says what differs. Never to be applied.
+    pub as_ours: bool,
 }
 
 /// All that a plan depends on.

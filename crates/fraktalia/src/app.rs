@@ -89,10 +89,15 @@ impl App {
     /// A session for the manifest.
     pub fn open(&self) -> Result<Opened, Failure> {
         let (manifest, sources, read) = self.manifest_with_targets()?;
+        let session = self.session(manifest)?.with_fault(registry::fault()?);
+        Ok(Opened { session, sources, read })
+    }
+
+    /// A session for a manifest that may not be the one on disk.
+    pub fn session(&self, manifest: Manifest) -> Result<Session, Failure> {
         let paths = self.place()?.of(&manifest.realm)?;
         let registry = registry::registry(&manifest);
-        let session = Session::new(manifest, registry, paths).with_fault(registry::fault()?);
-        Ok(Opened { session, sources, read })
+        Ok(Session::new(manifest, registry, paths))
     }
 
     /// Where state directories are.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+mod adopt;
 mod args;
 mod daily;
 mod doctor;
@@ -11,6 +12,7 @@ mod formats;
 mod init;
 mod watch;
 
+pub use adopt::{AdoptArgs, AdoptFormat};
 pub use args::{
     ApplyArgs, CheckArgs, CompletionsArgs, ExplainArgs, ForwardArgs, GraphArgs, HistoryArgs, ManArgs,
     ModesArgs, PlanArgs, PlanningArgs, ReferenceArgs, ResumeArgs, RollbackArgs, RunArgs, ShowArgs,
@@ -113,6 +115,9 @@ Ctrl-C once: what is in flight is finished, then all is taken back. Twice: it st
     Rollback(RollbackArgs),
     /// In sync or drifted, resource by resource.
     Status(StatusArgs),
+    /// Take what already lives into the manifest: all of it, or one thing.
+    #[command(after_long_help = adopt::HELP)]
+    Adopt(AdoptArgs),
     /// Earlier runs.
     History(HistoryArgs),
     /// One run: what it was to do, and what became of each step.

@@ -1,5 +1,6 @@
 //! One file for each command; here is who does what.
 
+mod adopt;
 mod apply;
 mod check;
 mod cleanup;
@@ -35,6 +36,7 @@ pub fn run(app: &App, command: Command) -> Result<Exit, Failure> {
         Command::Resume(args) => wait(apply::resume(app, &args)),
         Command::Rollback(args) => wait(apply::rollback(app, &args)),
         Command::Status(args) => wait(status::run(app, &args)),
+        Command::Adopt(args) => wait(adopt::run(app, &args)),
         Command::History(args) => history::history(app, &args),
         Command::Show(args) => history::show(app, &args),
         Command::Explain(args) => wait(explain::run(app, &args)),

@@ -60,7 +60,7 @@ pub enum Failure {
         /// What to do about it.
         hint: String,
     },
-    /// A policy forbids it, or what it is about is not ours.
+    /// A policy forbids it, or what it is about is not ours or cannot become it.
     #[error("{what}")]
     Forbidden {
         /// What, and why not.

@@ -3,6 +3,7 @@
 //! Text from manifests and live systems is never trusted: it enters a [`line::Line`] (or the escaping of JSON, Markdown
 //! or SVG), and those make control characters and direction overrides visible.
 
+pub mod adopt;
 pub mod cleanup;
 pub mod doctor;
 pub mod doing;

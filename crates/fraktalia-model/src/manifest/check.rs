@@ -68,20 +68,26 @@ fn aliases(root: &Root, findings: &mut Findings) {
             findings.clash("manifest.duplicate-key", key.at, other, message, hint);
         }
     }
-    let rooms = root.rooms.iter().map(|(key, room)| (key, room.alias.as_ref()));
-    let own = root
-        .fractals
-        .iter()
-        .map(|(key, fractal)| (key, fractal.room.as_ref().and_then(|room| room.alias.as_ref())));
+    let rooms = root.rooms.iter().map(|(key, room)| (key, Some(room)));
+    let own = root.fractals.iter().map(|(key, fractal)| (key, fractal.room.as_ref()));
     let mut taken: HashMap<&str, &Text> = HashMap::new();
-    for (key, alias) in rooms.chain(own) {
+    let mut ids: HashMap<&str, Mark> = HashMap::new();
+    for (key, room) in rooms.chain(own) {
+        let (alias, id) = (room.and_then(|room| room.alias.as_ref()), room.and_then(|room| room.id.as_ref()));
+        if let Some(id) = id
+            && let Some(other) = ids.insert(&id.value, id.at)
+        {
+            let message = format!("the room `{}` is named twice", id.value);
+            findings.clash("manifest.duplicate-room", id.at, other, message, "keep one of the two");
+        }
         // A key that makes a bad alias makes a bad key, which was reported.
         if let Some(alias) = alias.filter(|alias| !text::is_alias(&alias.value)) {
             let message = format!("`{}` cannot be an alias", alias.value);
             let hint = "write the part between `#` and `:`, without spaces";
             findings.error("manifest.bad-alias", alias.at, message, hint);
         }
-        let alias = alias.unwrap_or(key);
+        // A room that is named by its id has the alias that it has.
+        let Some(alias) = alias.or(Some(key).filter(|_| id.is_none())) else { continue };
         match taken.insert(&alias.value, alias) {
             // The same key twice was reported as such.
             Some(other) if other.value != key.value || alias.at != key.at => {

@@ -156,6 +156,11 @@ section! {
         name: Option<Text>,
         /// What it is about. A fractal's room has the fractal's purpose.
         topic: Option<Text>,
+        /// The id of a room that is there already: `!...`. It is taken as it is, whoever made it, and never made anew;
+        /// its alias is then managed only where `alias` says so.
+        id: Option<Text>,
+        /// The realm that a room with an `id` is taken over from, where it carries another realm's marker.
+        from_realm: Option<Text>,
         /// The part of its address before the colon. Default: the key.
         alias: Option<Text>,
         /// A picture, relative to the manifest.
@@ -246,6 +251,9 @@ section! {
 section! {
     /// An agent with a room and a workspace of its own.
     Fractal {
+        /// Whether what is left out has a default. `false`: it is not managed, as is right for an agent that was there
+        /// before. Default: `true`.
+        defaults: Option<bool>,
         /// What people call it. Default: the key with a capital.
         name: Option<Text>,
         /// What it is for, one sentence.

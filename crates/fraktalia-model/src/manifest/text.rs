@@ -52,6 +52,13 @@ pub(crate) fn is_user_id(text: &str) -> bool {
             .is_some_and(|(localpart, server)| !localpart.is_empty() && is_server_name(server))
 }
 
+/// Whether a text is the id of a room. Since room version 12 it need not name a server.
+pub(crate) fn is_room_id(text: &str) -> bool {
+    text.len() <= 255
+        && text.strip_prefix('!').is_some_and(|rest| !rest.is_empty())
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
 /// Whether a text is the name of a Matrix server: a host name or address, perhaps with a port.
 pub(crate) fn is_server_name(text: &str) -> bool {
     let host = match text.rsplit_once(':') {

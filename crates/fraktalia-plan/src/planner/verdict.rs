@@ -105,7 +105,7 @@ fn verdict<'a>(
         notes.push(blocked.about(want.get().id()).at(want.get().at()));
         return keep(want);
     }
-    let ours = have.owner == Owner::Ours || last.is_some();
+    let ours = have.owner == Owner::Ours || last.is_some() || (input.options.as_ours && !delta.is_empty());
     match (ours, delta.is_empty()) {
         (true, true) => keep(want),
         (false, true) => decided(want, Verb::Adopt, Delta::default(), "is there and as wanted"),
@@ -174,7 +174,11 @@ fn foreign(want: &dyn AnyResource, who: &str) -> Note {
     Note::error("plan.not-ours", format!("{} is there already and is {who}", want.id()))
         .about(want.id())
         .at(want.at())
-        .hint("choose another name; taking over what is somebody else's (`fraktalia adopt`) is not in this version yet")
+        .hint(if want.id().kind == "room" {
+            format!("choose another name, or take it over as it is: `fraktalia adopt {}`", want.id())
+        } else {
+            "choose another name, or remove what is there by hand".into()
+        })
 }
 
 fn in_the_way(want: &dyn AnyResource, delta: &Delta) -> Note {
@@ -190,7 +194,7 @@ fn in_the_way(want: &dyn AnyResource, delta: &Delta) -> Note {
     .about(want.id())
     .at(want.at())
     .hint(format!(
-        "make the manifest say what is there, or choose another name; taking {} over as it is (`fraktalia adopt`) is not in this version yet",
+        "`fraktalia adopt {}` makes the manifest say what is there; or choose another name",
         want.id()
     ))
 }

@@ -55,5 +55,6 @@ pub fn options(args: &PlanningArgs) -> Options {
         targets: args.target.iter().cloned().collect(),
         excludes: args.exclude.iter().cloned().collect(),
         allow_removals: args.allow_removals,
+        ..Options::default()
     }
 }

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod context;
 pub mod diff;
+mod discover;
 pub mod error;
 mod health;
 pub mod helper;

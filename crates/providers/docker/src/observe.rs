@@ -17,7 +17,7 @@ use crate::spec::{SandboxSpec, Spec};
 use crate::state::{Attached, ContainerState, ImageState, MountState, NetworkState, SandboxState, State};
 
 /// Networks that every engine has.
-const BUILT_IN: [&str; 3] = ["bridge", "host", "none"];
+pub const BUILT_IN: [&str; 3] = ["bridge", "host", "none"];
 
 /// Looks at all that is wanted, on record, or labelled as ours.
 pub async fn observe(

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError, Survey};
 use fraktalia_model::manifest::{Host, OnRemove};
-use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
+use fraktalia_model::{Living, Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
 use tokio::sync::OnceCell;
 
@@ -18,7 +18,7 @@ use crate::op::Op;
 use crate::spec::{SandboxSpec, Spec};
 use crate::state::State;
 use crate::undo::Undo;
-use crate::{diff, observe, op, perform, spec, undo, watch};
+use crate::{diff, discover, observe, op, perform, spec, undo, watch};
 
 /// The Docker engine of one host of the manifest.
 #[derive(Clone, Debug)]
@@ -225,6 +225,14 @@ impl Provider for DockerHost {
         }
         let client = self.client().await?;
         observe::observe(client, &self.host, ask).await
+    }
+
+    async fn discover(&self, survey: Survey<'_>) -> Result<Living, ObserveError> {
+        let found = match self.client().await {
+            Ok(client) => discover::discover(client, &self.host, &survey.manifest.realm).await,
+            Err(error) => Err(error),
+        };
+        Ok(found.unwrap_or_else(|error| discover::silent(&self.host, &error)))
     }
 
     async fn prepare(&self, op: &Op, cx: &StepCx<'_>) -> Result<Undo, StepError> {

@@ -3,7 +3,7 @@
 use fraktalia_model::manifest::{JoinRule, MembersPolicy};
 use fraktalia_model::{Note, UserId};
 use fraktalia_plan::diff::{compare, optional};
-use fraktalia_plan::{Cause, Delta, FieldChange, Resource, Seen};
+use fraktalia_plan::{Cause, Delta, FieldChange, Owner, Resource, Seen};
 use serde::Serialize;
 
 use crate::lower::names;
@@ -52,7 +52,15 @@ pub(crate) fn diff(
         (MatrixSpec::Room(spec), MatrixState::Room(state)) => {
             let last =
                 last.and_then(|last| if let MatrixSpec::Room(last) = last { Some(&**last) } else { None });
-            room(want, spec, state, last)
+            let adopting = spec.id.is_some() && have.owner == Owner::Unmarked;
+            let mut delta = room(want, spec, state, last);
+            if adopting {
+                // These two are what adopting it is.
+                delta
+                    .fields
+                    .retain(|change| ![field::ENTERED, field::MARKER].contains(&change.field.as_str()));
+            }
+            delta
         }
         (MatrixSpec::Child(spec), MatrixState::Child(state)) => child(spec, state, last.is_some()),
         (MatrixSpec::Member(spec), MatrixState::Member(state)) => member(want, spec, state, last.is_some()),
@@ -156,7 +164,7 @@ fn room(want: &Resource<MatrixSpec>, spec: &RoomSpec, state: &RoomState, last: O
         join_rule(spec, state, last),
         history(spec, state, last),
         encryption(spec, state, last),
-        marker_level(state, last.is_some()),
+        marker_level(spec, state, last.is_some()),
         others(spec, state),
     ]);
     delta.fields.extend(power_levels(spec, state, last));
@@ -202,6 +210,9 @@ fn blocked(spec: &RoomSpec, state: &RoomState) -> Option<Note> {
 }
 
 fn alias(spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Option<FieldChange> {
+    if !spec.aliased {
+        return None;
+    }
     let here = state.alias_holder.as_ref() == Some(&state.room);
     let have = state.alias.as_ref().filter(|have| here || **have != spec.alias);
     optional(field::ALIAS, Some(&spec.alias), have, last.map(|last| &last.alias))
@@ -276,9 +287,11 @@ fn encryption(spec: &RoomSpec, state: &RoomState, last: Option<&RoomSpec>) -> Op
     on(field::ENCRYPTED, fine, asked_before, "no", "yes")
 }
 
-fn marker_level(state: &RoomState, asked_before: bool) -> Option<FieldChange> {
+/// Who could take the marker away. A room that the manifest names by its id is ours by that as well, and keeps the
+/// levels that it has.
+fn marker_level(spec: &RoomSpec, state: &RoomState, asked_before: bool) -> Option<FieldChange> {
     let level = state.marker_level();
-    (level < MARKER_LEVEL).then(|| FieldChange {
+    (level < MARKER_LEVEL && spec.id.is_none()).then(|| FieldChange {
         field: format!("{}{MARKER}", field::POWER),
         from: Some(level.to_string()),
         to: Some(MARKER_LEVEL.to_string()),

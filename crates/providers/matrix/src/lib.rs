@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `spec`, `lower` | what is asked, and how it follows from the manifest |
 //! | `state`, `marker`, `observe`, `snapshot` | what is seen, whose it is, how it is read, and what is kept of it for the next look |
+//! | `discover` | what else lives there |
 //! | `diff`, `steps`, `op` | what differs, what is to be done about it, and the vocabulary of doing |
 //! | `perform`, `create` | the effects |
 //! | `landed`, `undo`, `by_hand` | whether they were had, the ways back, and what people can do |
@@ -16,6 +17,7 @@ mod by_hand;
 pub mod client;
 mod create;
 mod diff;
+mod discover;
 pub mod error;
 pub mod health;
 pub mod herald;

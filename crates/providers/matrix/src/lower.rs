@@ -18,7 +18,8 @@ pub(crate) fn lower(manifest: &Manifest) -> Vec<Wanted> {
     };
     let bindings = bindings(manifest);
     let mut wanted = Vec::new();
-    if !manifest.rooms.is_empty() {
+    // Rooms that were there before need no calls by the hundred.
+    if manifest.rooms.values().any(|room| room.id.is_none()) {
         wanted.push(limits(&matrix.at));
     }
     for (name, user) in &manifest.users {
@@ -90,7 +91,11 @@ fn subject(room: &manifest::Room) -> String {
 }
 
 fn full_alias(matrix: &manifest::Matrix, room: &manifest::Room) -> String {
-    format!("#{}:{}", room.alias, matrix.server_name)
+    match (&room.id, &room.name) {
+        (Some(_), Some(name)) if !room.aliased => name.clone(),
+        (Some(id), None) if !room.aliased => id.0.clone(),
+        _ => format!("#{}:{}", room.alias, matrix.server_name),
+    }
 }
 
 fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -> Wanted {
@@ -100,7 +105,10 @@ fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -
         id: id::room(&room.key),
         spec: MatrixSpec::Room(Box::new(RoomSpec {
             key: room.key.clone(),
+            id: room.id.clone(),
+            from_realm: room.from_realm.clone(),
             alias: full_alias(matrix, room),
+            aliased: room.aliased,
             space: room.space,
             name: room.name.clone(),
             topic: room.topic.clone(),
@@ -117,7 +125,7 @@ fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -
             power_levels: room.power_levels.clone(),
         })),
         subject: subject(room),
-        requires: [id::rate_limit()].into(),
+        requires: room.id.is_none().then(id::rate_limit).into_iter().collect(),
         on_remove: room.on_remove,
         at: room.at.clone(),
     }

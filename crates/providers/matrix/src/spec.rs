@@ -55,8 +55,17 @@ pub struct TokenSpec {
 pub struct RoomSpec {
     /// The key in the manifest.
     pub key: String,
-    /// The full canonical alias: `#lab:chat.home`.
+    /// The room that is meant, where the manifest names it by its id: one that was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RoomId>,
+    /// The realm whose marker it may still carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_realm: Option<String>,
+    /// The full canonical alias: `#lab:chat.home`. Where none is asked for: what people call the room.
     pub alias: String,
+    /// Whether the alias is asked for.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub aliased: bool,
     /// Whether it is a space. Cannot change.
     pub space: bool,
     /// `m.room.name`
@@ -79,6 +88,15 @@ pub struct RoomSpec {
     pub encrypted: Option<bool>,
     /// Levels of users; others keep theirs.
     pub power_levels: BTreeMap<UserId, i64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_yes(asked: &bool) -> bool {
+    *asked
 }
 
 /// A picture beside the manifest, known by its content.

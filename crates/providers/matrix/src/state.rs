@@ -55,12 +55,15 @@ pub struct TokenState {
 
 /// A room or a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts that have nothing to do with each other")]
 pub struct RoomState {
     /// Its id.
     pub room: RoomId,
     /// Users whose power has no limit and stands in no list (since version 12).
     pub creators: BTreeSet<UserId>,
+    /// Whether our own user is one of them.
+    #[serde(default)]
+    pub made_by_us: bool,
     /// Whether it is a space.
     pub space: bool,
     /// `m.room.name`
@@ -344,6 +347,7 @@ impl RoomView {
     pub fn state(&self, me: &UserId, marked: bool) -> RoomState {
         let mut state = self.fields(marked);
         let joined = self.member(me).is_some_and(|member| member.membership == Membership::Joined);
+        state.made_by_us = state.creators.contains(me);
         state.entered = joined && state.level(me).is_none_or(|level| level >= MARKER_LEVEL);
         if !state.entered {
             state.host = self.host(me, &state);
@@ -367,6 +371,7 @@ impl RoomView {
         RoomState {
             room: self.room.clone(),
             creators: self.creators(),
+            made_by_us: false,
             space: self.text("m.room.create", "type").as_deref() == Some("m.space"),
             name: self.text("m.room.name", "name"),
             topic: self.text("m.room.topic", "topic"),

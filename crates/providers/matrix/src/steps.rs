@@ -31,7 +31,12 @@ fn of(work: &Work<'_, Matrix>, put_out: &[&ResourceId]) -> Vec<Draft> {
     match (work.verb, work.want.map(|want| &want.spec), have) {
         (Verb::Create, Some(want), _) => create(&step, want),
         (Verb::Update | Verb::Replace, Some(want), Some(have)) => update(&step, want, have, work),
-        (Verb::Adopt, _, Some(MatrixState::Room(room))) if !room.marked => vec![step.mark(room)],
+        (Verb::Adopt, _, Some(MatrixState::Room(room))) if !room.marked => {
+            let seen =
+                || Impact::Disruptive(format!("our own user enters {}, which its members see", called(room)));
+            let enter = (!room.entered).then(|| Draft { impact: seen(), ..step.enter(room, called(room)) });
+            enter.into_iter().chain([step.mark(room)]).collect()
+        }
         (Verb::Forget, _, Some(MatrixState::Room(room))) => vec![step.set(
             Value::Known(room.room.clone()),
             RoomEvent::Released,
@@ -43,7 +48,7 @@ fn of(work: &Work<'_, Matrix>, put_out: &[&ResourceId]) -> Vec<Draft> {
 }
 
 fn called(room: &RoomState) -> &str {
-    room.alias.as_deref().unwrap_or(&room.room.0)
+    room.alias.as_deref().or(room.name.as_deref()).unwrap_or(&room.room.0)
 }
 
 /// Makes drafts for one resource.
@@ -67,6 +72,16 @@ impl Maker<'_> {
     fn mark(&self, room: &RoomState) -> Draft {
         let event = RoomEvent::Owned(self.id.clone());
         self.set(Value::Known(room.room.clone()), event, format!("mark {} as ours", called(room)))
+    }
+
+    fn enter(&self, state: &RoomState, alias: &str) -> Draft {
+        // Who has power without limit by having made the room need not be given any, and cannot be.
+        let host = state.host.clone().filter(|_| state.made_by_us);
+        let title = match &host {
+            Some(host) => format!("enter {alias}, invited by {}", localpart(host)),
+            None => format!("enter {alias}"),
+        };
+        self.quiet(MatrixOp::Enter { room: state.room.clone(), host }, title)
     }
 
     fn kick(&self, room: &RoomState, user: &UserId) -> Draft {
@@ -186,13 +201,7 @@ fn room_field(
     let alias = &spec.alias;
     let event = match change.field.as_str() {
         field::ENTERED => {
-            let room = state.room.clone();
-            let host = state.host.clone().filter(|_| !state.creators.is_empty());
-            let title = match &host {
-                Some(host) => format!("enter {alias}, invited by {}", localpart(host)),
-                None => format!("enter {alias}"),
-            };
-            return vec![step.quiet(MatrixOp::Enter { room, host }, title)];
+            return vec![step.enter(state, alias)];
         }
         field::ALIAS => return move_alias(step, spec, state, work),
         field::OTHERS => return state.others.iter().map(|user| step.kick(state, user)).collect(),
@@ -255,7 +264,7 @@ fn merged_levels(spec: &RoomSpec, state: &RoomState) -> Json {
             content["users"][&user.0] = json!(level);
         }
     }
-    if state.marker_level() < MARKER_LEVEL {
+    if state.marker_level() < MARKER_LEVEL && spec.id.is_none() {
         content["events"][MARKER] = json!(MARKER_LEVEL);
     }
     content

@@ -1,8 +1,8 @@
 //! Reads before-images, and puts them back.
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
-use fraktalia_model::{Outputs, RoomId, UserId};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError, Survey};
+use fraktalia_model::{Living, Outputs, RoomId, UserId};
 use fraktalia_plan::Observed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -17,7 +17,7 @@ use crate::perform::{Doing, UNLIMITED, says, unresolved};
 use crate::spec::MatrixSpec;
 use crate::state::{MatrixState, Membership, RoomView};
 use crate::system::Matrix;
-use crate::{by_hand, observe, watch};
+use crate::{by_hand, discover, observe, watch};
 
 const POWER: Key<'static> = Key { kind: "m.room.power_levels", state_key: "" };
 const CANONICAL: Key<'static> = Key { kind: "m.room.canonical_alias", state_key: "" };
@@ -316,6 +316,10 @@ impl Provider for Matrix {
 
     async fn observe(&self, ask: &Ask<'_, MatrixSpec>) -> Result<Observed<MatrixState>, ObserveError> {
         observe::observe(self, ask).await
+    }
+
+    async fn discover(&self, survey: Survey<'_>) -> Result<Living, ObserveError> {
+        discover::discover(self, survey).await
     }
 
     async fn prepare(&self, op: &MatrixOp, cx: &StepCx<'_>) -> Result<MatrixUndo, StepError> {

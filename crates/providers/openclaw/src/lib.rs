@@ -11,6 +11,7 @@
 mod apply;
 mod dialect;
 mod diff;
+mod discover;
 mod document;
 mod engines;
 mod error;

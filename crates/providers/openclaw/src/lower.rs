@@ -46,18 +46,25 @@ fn resource(
 }
 
 fn agent(manifest: &Manifest, fractal: &Fractal) -> Resource<OpenClawSpec> {
-    let mut fields = vec![
-        Field::new("name", fractal.name.as_str()),
-        Field::new("identity.name", fractal.name.as_str()),
-        Field::new("workspace", &*fractal.workspace.path.to_string_lossy()),
+    let managed = fractal.managed;
+    let own = [
+        (managed.name, "name", fractal.name.clone()),
+        (managed.identity, "identity.name", fractal.name.clone()),
+        (managed.workspace, "workspace", fractal.workspace.path.to_string_lossy().into_owned()),
     ];
+    let mut fields: Vec<Field> = own
+        .into_iter()
+        .filter(|(asked, ..)| *asked)
+        .map(|(_, path, value)| Field::new(path, value))
+        .collect();
     if let Some(model) = &fractal.model {
         fields.push(Field::new("model.primary", model.primary.as_str()));
         if !model.fallbacks.is_empty() {
             fields.push(Field::new("model.fallbacks", model.fallbacks.clone()));
         }
     }
-    let mut requires = ResourceIds::from([id::tree(&fractal.key)]);
+    let mut requires = ResourceIds::new();
+    requires.extend(managed.files.then(|| id::tree(&fractal.key)));
     if let Some((key, sandbox)) =
         fractal.sandbox.as_ref().and_then(|key| Some((key, manifest.sandboxes.get(key)?)))
     {
@@ -138,7 +145,13 @@ fn account(manifest: &Manifest, fractal: &Fractal) -> Option<Resource<OpenClawSp
 }
 
 fn shown_room(manifest: &Manifest, key: &str) -> String {
-    manifest.rooms.get(key).map_or_else(|| format!("#{key}"), |room| format!("#{}", room.alias))
+    manifest.rooms.get(key).map_or_else(
+        || format!("#{key}"),
+        |room| match &room.name {
+            Some(name) if !room.aliased => name.clone(),
+            _ => format!("#{}", room.alias),
+        },
+    )
 }
 
 fn bound(manifest: &Manifest, binding: &Binding) -> Resource<OpenClawSpec> {
@@ -189,7 +202,10 @@ fn groups(manifest: &Manifest) -> impl Iterator<Item = Resource<OpenClawSpec>> {
         }
         let room = manifest.rooms.get(key);
         let fractal = room.and_then(|room| room.fractal.as_deref());
-        let auto_reply = fractal.and_then(|key| manifest.fractals.get(key)).map(|fractal| fractal.auto_reply);
+        let auto_reply = fractal
+            .and_then(|key| manifest.fractals.get(key))
+            .filter(|fractal| fractal.managed.auto_reply)
+            .map(|fractal| fractal.auto_reply);
         let spec =
             GroupSpec { room: Value::after(id::room(key)), shown: shown_room(manifest, key), auto_reply };
         Some(Resource {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError, Survey};
 use fraktalia_model::manifest::Dialect;
-use fraktalia_model::{AccountId, Outputs, id};
+use fraktalia_model::{AccountId, Living, Outputs, id};
 use fraktalia_plan::Observed;
 use serde_json::Value as Json;
 
@@ -18,7 +18,7 @@ use crate::op::{Edit, Known, OpenClawOp};
 use crate::spec::{OpenClawSpec, OpenClawState};
 use crate::system::OpenClaw;
 use crate::undo::{OpenClawUndo, edited, put_back};
-use crate::{observe, validate, watch, write};
+use crate::{discover, observe, validate, watch, write};
 
 /// How long we wait for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,10 @@ impl Provider for OpenClaw {
 
     async fn observe(&self, ask: &Ask<'_, OpenClawSpec>) -> Result<Observed<OpenClawState>, ObserveError> {
         Ok(observe::observe(self, ask).await?)
+    }
+
+    async fn discover(&self, _survey: Survey<'_>) -> Result<Living, ObserveError> {
+        discover::discover(self)
     }
 
     async fn prepare(&self, op: &OpenClawOp, cx: &StepCx<'_>) -> Result<OpenClawUndo, StepError> {

@@ -7,6 +7,7 @@
 //! The agent writes in its workspace while we do, and may mean harm: see [`host`].
 
 pub mod diff;
+mod discover;
 pub mod error;
 pub mod health;
 pub mod host;

@@ -79,8 +79,12 @@ pub fn lower(manifest: &Manifest) -> Result<Vec<Resource<Spec>>, Notes> {
     let mut resources = Vec::new();
     let mut notes = Notes::new();
     for fractal in manifest.fractals.values() {
+        let workspace = &fractal.workspace;
+        if !fractal.managed.files && workspace.files.is_empty() && workspace.owner.is_none() {
+            continue;
+        }
         match files(manifest, fractal) {
-            Ok(files) => resources.extend(workspace(fractal, files)),
+            Ok(files) => resources.extend(self::workspace(fractal, files)),
             Err(bad) => notes.extend(bad),
         }
     }
@@ -97,7 +101,7 @@ struct Wanted {
 /// The declared files, and those generated ones whose place no declared file takes.
 fn files(manifest: &Manifest, fractal: &Fractal) -> Result<BTreeMap<RelPath, Wanted>, Notes> {
     let mut notes = Notes::new();
-    let mut files: BTreeMap<RelPath, Wanted> = generated(manifest, fractal);
+    let mut files = if fractal.managed.files { generated(manifest, fractal) } else { BTreeMap::new() };
     for (path, file) in &fractal.workspace.files {
         let WorkspaceFile { at, content, keep, mode } = file;
         match RelPath::parse(path) {

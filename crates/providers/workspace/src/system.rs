@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError};
+use fraktalia_engine::{Ask, Follow, Landed, ObserveError, Provider, StepCx, StepError, Survey};
 use fraktalia_model::manifest::OnRemove;
-use fraktalia_model::{Manifest, Notes, Outputs, ResourceId, SystemId};
+use fraktalia_model::{Living, Manifest, Notes, Outputs, ResourceId, SystemId};
 use fraktalia_plan::{Delta, Described, Observed, Resource, Seen, StepDraft, System, Work};
 
 use crate::diff::show_owner;
@@ -14,7 +14,7 @@ use crate::op::Op;
 use crate::spec::Spec;
 use crate::state::State;
 use crate::undo::Undo;
-use crate::{diff, observe, op, spec, undo, watch};
+use crate::{diff, discover, observe, op, spec, undo, watch};
 
 /// How long one call may take. Only a file system that hangs (a dead sshfs) comes near it.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -102,6 +102,14 @@ impl Provider for Workspaces {
         let owned = ask.owned.iter().map(|(id, record)| (id.clone(), Recorded::of(record))).collect();
         let paths = ask.paths.clone();
         within(move || observe::observe(wanted, &owned, &paths)).await.ok_or_else(|| {
+            ObserveError::new("reading the workspaces takes too long: a file system does not answer")
+        })
+    }
+
+    async fn discover(&self, survey: Survey<'_>) -> Result<Living, ObserveError> {
+        let Some(openclaw) = &survey.manifest.openclaw else { return Ok(Living::default()) };
+        let folder = openclaw.workspaces.clone();
+        within(move || discover::discover(&folder)).await.ok_or_else(|| {
             ObserveError::new("reading the workspaces takes too long: a file system does not answer")
         })
     }

@@ -9,8 +9,8 @@ use super::{Declared, Lowering};
 use crate::manifest::finding::{Located, Mark};
 use crate::manifest::raw::{self, LongForward, Text};
 use crate::manifest::{
-    Account, Binding, Forward, Fractal, Host, KeepFile, Model, OnRemove, OpenClaw, Owner, Peer, Sandbox,
-    SandboxMode, Workspace, WorkspaceFile, text,
+    Account, Binding, Forward, Fractal, Host, KeepFile, Managed, Model, OnRemove, OpenClaw, Owner, Peer,
+    Sandbox, SandboxMode, Workspace, WorkspaceFile, text,
 };
 
 /// Permission bits of a file in a workspace.
@@ -68,6 +68,7 @@ impl Lowering<'_> {
             at: self.span(key.at),
             key: key.value.clone(),
             name: name(key, raw),
+            managed: managed(raw),
             purpose: text(&raw.purpose),
             persona: text(&raw.persona),
             model: raw.model.as_ref().map(|model| Model {
@@ -304,6 +305,26 @@ pub(super) fn name(key: &Located<String>, raw: &raw::Fractal) -> String {
     }
     let mut letters = key.value.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// What is asked for of what has a default.
+fn managed(raw: &raw::Fractal) -> Managed {
+    if has_defaults(raw) {
+        return Managed::ALL;
+    }
+    let workspace = raw.workspace.as_ref();
+    Managed {
+        name: raw.name.is_some(),
+        identity: false,
+        workspace: workspace.is_some_and(|workspace| workspace.path.is_some()),
+        files: false,
+        auto_reply: raw.auto_reply.is_some(),
+    }
+}
+
+/// Whether what a fractal leaves out has a default.
+pub(super) fn has_defaults(raw: &raw::Fractal) -> bool {
+    raw.defaults.unwrap_or(true)
 }
 
 /// Whether a relative path cannot lead out, and has one spelling only.

@@ -11,7 +11,7 @@ use crate::manifest::{
     Account, Binding, Fractal, LocalFile, Matrix, Member, MemberRole, MembersPolicy, OnRemove, Peer, Room,
     User, text,
 };
-use crate::output::UserId;
+use crate::output::{RoomId, UserId};
 
 /// With fewer joined members, OpenClaw takes a room for a direct chat.
 const LEAST_MEMBERS: usize = 3;
@@ -179,7 +179,9 @@ impl Lowering<'_> {
         let named = members.map_or(&[][..], |members| &members.value);
         let errors = self.findings.errors();
         let mut members = self.members(named, bound.map_or(&[], Vec::as_slice));
-        if bound.is_some() && !space {
+        let id = raw.and_then(|raw| self.room_id(raw));
+        // Whoever is in a room that was there before is enough: nobody is brought in to make up the number.
+        if bound.is_some() && !space && id.is_none() {
             // A member who was found to be unknown would have counted.
             let sure = self.findings.errors() == errors;
             self.pad(key, &mut members, matrix, sure);
@@ -191,8 +193,12 @@ impl Lowering<'_> {
             fractal: fractal.map(|fractal| fractal.key.clone()),
             bound: bound.is_some(),
             space,
-            name: text(|raw| &raw.name).or(fractal.map(|fractal| fractal.name.clone())),
+            name: text(|raw| &raw.name)
+                .or(fractal.filter(|fractal| fractal.managed.identity).map(|fractal| fractal.name.clone())),
             topic: text(|raw| &raw.topic).or(fractal.and_then(|fractal| fractal.purpose.clone())),
+            aliased: id.is_none() || raw.is_some_and(|raw| raw.alias.is_some()),
+            id,
+            from_realm: text(|raw| &raw.from_realm),
             alias: text(|raw| &raw.alias).unwrap_or_else(|| key.value.clone()),
             avatar: raw.and_then(|raw| raw.avatar.as_ref()).and_then(|text| self.picture(text)),
             members,
@@ -208,6 +214,24 @@ impl Lowering<'_> {
                 .and_then(|named| self.declared(named, Declared::Room)),
             on_remove: raw.and_then(|raw| raw.on_remove).map_or(OnRemove::Retire, |word| word.0),
         }
+    }
+
+    /// The id by which a room is named, and what goes with it.
+    fn room_id(&mut self, raw: &raw::Room) -> Option<RoomId> {
+        let Some(id) = &raw.id else {
+            if let Some(realm) = &raw.from_realm {
+                let message = "`from_realm` is about a room that is named by its `id`, and this one is not";
+                self.findings.error("manifest.from-realm", realm.at, message, "add the room's `id`");
+            }
+            return None;
+        };
+        if !text::is_room_id(&id.value) {
+            let message = format!("`{}` is not the id of a room", id.value);
+            let hint = "write it as Matrix shows it, in quotes: `\"!...\"`";
+            self.findings.error("manifest.bad-room-id", id.at, message, hint);
+            return None;
+        }
+        Some(RoomId(id.value.clone()))
     }
 
     /// Who is named, then who speaks for agents. Nobody twice.
@@ -287,7 +311,10 @@ fn speakers<'a>(
         let speaker = match fractal {
             Some(fractal) if fractal.account == Account::Own => (matrix.local(&fractal.key), None),
             // The bot is everybody's: only in this room is it called as the fractal is.
-            Some(fractal) => (matrix.bot.clone(), Some(fractal.name.clone())),
+            Some(fractal) => {
+                let name = fractal.managed.identity.then(|| fractal.name.clone());
+                (matrix.bot.clone(), name)
+            }
             None => (matrix.bot.clone(), None),
         };
         let here = speakers.entry(room.as_str()).or_default();

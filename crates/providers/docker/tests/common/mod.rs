@@ -428,6 +428,7 @@ fn fractal(key: &str, path: PathBuf) -> Fractal {
         at: Span::default(),
         key: key.into(),
         name: "Gardener".into(),
+        managed: fraktalia_model::manifest::Managed::ALL,
         purpose: None,
         persona: None,
         model: None,

@@ -41,6 +41,14 @@ const FEW: usize = 8;
 /// How many such answers are waited for at a time: the homeserver has something to do while we read one.
 const LANES: usize = 2;
 
+/// What the manifest asks for.
+pub(super) struct Wanted {
+    /// By alias.
+    pub(super) aliases: BTreeSet<String>,
+    /// By id.
+    pub(super) rooms: BTreeSet<RoomId>,
+}
+
 /// All rooms that matter, as they are.
 pub(super) struct Rooms {
     /// Rooms that are asked for or may be ours.
@@ -56,12 +64,12 @@ pub(super) struct Rooms {
 }
 
 impl Rooms {
-    /// Reads the rooms behind the `wanted` aliases, and those that carry our marker.
+    /// Reads the rooms that are `wanted`, and those that carry our marker.
     pub(super) async fn read(
         client: &Client,
         ask: &Ask<'_, MatrixSpec>,
         homeserver: &str,
-        wanted: &BTreeSet<String>,
+        wanted: &Wanted,
     ) -> Result<Self, MatrixError> {
         let me = client.me().await?;
         let reader = Reader { client, me, homeserver, wanted };
@@ -84,8 +92,7 @@ struct Reader<'a> {
     client: &'a Client,
     me: &'a UserId,
     homeserver: &'a str,
-    /// Aliases that the manifest asks for.
-    wanted: &'a BTreeSet<String>,
+    wanted: &'a Wanted,
 }
 
 /// What is known at the end of a look.
@@ -119,7 +126,8 @@ impl Reader<'_> {
         let (joined, anchor) = tokio::try_join!(self.client.joined_rooms(), self.client.newest())?;
         let mut known = Snapshot::new(self.homeserver, self.me, position);
         known.anchor = anchor;
-        if !doubt && self.wanted.len() > ALIASES_PER_LOOK && joined.len() <= 2 * self.wanted.len() {
+        let aliases = self.wanted.aliases.len();
+        if !doubt && aliases > ALIASES_PER_LOOK && joined.len() <= 2 * aliases {
             self.ask_rooms(&mut known, joined.clone()).await?;
         }
         let mut looked = self.complete(known, joined.into_iter().collect(), &BTreeSet::new()).await?;
@@ -139,7 +147,7 @@ impl Reader<'_> {
             }
         }
         let claims = claims.into_iter().filter_map(|(alias, room)| Some((alias, room?)));
-        let wanted = claims.filter(|(alias, _)| self.wanted.contains(alias));
+        let wanted = claims.filter(|(alias, _)| self.wanted.aliases.contains(alias));
         known.aliases.extend(
             wanted.map(|(alias, room)| (alias.clone(), Checked { room: Some(room.clone()), look: 0 })),
         );
@@ -198,8 +206,8 @@ impl Reader<'_> {
         stale: &BTreeSet<RoomId>,
     ) -> Result<Looked, MatrixError> {
         self.look_up(&mut known, stale).await?;
-        let holders: BTreeSet<RoomId> =
-            known.aliases.values().filter_map(|checked| checked.room.clone()).collect();
+        let behind_aliases = known.aliases.values().filter_map(|checked| checked.room.clone());
+        let holders: BTreeSet<RoomId> = behind_aliases.chain(self.wanted.rooms.iter().cloned()).collect();
         let (mut whole, mut doubtful) = (Vec::new(), Vec::new());
         for room in &joined {
             match known.rooms.get(room) {
@@ -231,7 +239,7 @@ impl Reader<'_> {
 
     /// Asks the directory for the wanted aliases, as far as there is reason to.
     async fn look_up(&self, known: &mut Snapshot, stale: &BTreeSet<RoomId>) -> Result<(), MatrixError> {
-        known.aliases.retain(|alias, _| self.wanted.contains(alias));
+        known.aliases.retain(|alias, _| self.wanted.aliases.contains(alias));
         let told = |alias: &str| {
             let room = known.aliases.get(alias)?.room.as_ref().filter(|room| !stale.contains(*room))?;
             match known.rooms.get(room)? {
@@ -242,7 +250,7 @@ impl Reader<'_> {
             }
         };
         let (told, mut due): (Vec<&String>, Vec<&String>) =
-            self.wanted.iter().partition(|alias| told(alias).is_some());
+            self.wanted.aliases.iter().partition(|alias| told(alias).is_some());
         let mut told: Vec<(u64, &String)> =
             told.into_iter().map(|alias| (known.aliases[alias].look, alias)).collect();
         told.sort_unstable();
@@ -250,7 +258,7 @@ impl Reader<'_> {
         let found = each(due, |alias: &String| async move { Ok((alias, self.client.resolve(alias).await?)) });
         let found = found.await?;
         // Only a look that had to choose counts, so that one without news leaves everything as it was.
-        known.looks += u64::from(self.wanted.len() > ALIASES_PER_LOOK);
+        known.looks += u64::from(self.wanted.aliases.len() > ALIASES_PER_LOOK);
         let look = known.looks;
         for (alias, room) in found {
             let checked = Checked { room, look };

@@ -8,11 +8,11 @@ use fraktalia_model::{Note, ResourceId, RoomId, SystemId, UserId, id};
 use fraktalia_plan::{Observed, Owner, Seen};
 use serde_json::Value as Json;
 
-use super::read::Rooms;
+use super::read::{Rooms, Wanted};
 use super::{Interest, Interests};
 use crate::client::Client;
 use crate::error::MatrixError;
-use crate::marker::Tag;
+use crate::marker::{Tag, stamp};
 use crate::spec::{MatrixSpec, RoomSpec};
 use crate::state::{ChildState, MatrixState, MemberState, Membership, RoomView};
 
@@ -24,13 +24,15 @@ pub(super) async fn rooms(
     interests: &Interests<'_>,
 ) -> Result<Observed<MatrixState>, MatrixError> {
     let me = client.me().await?;
-    let wanted = wanted_aliases(interests);
+    let wanted = wanted(interests);
     let read = Rooms::read(client, ask, homeserver, &wanted).await?;
     let mut seen = Observed::default();
     let chosen = choose(&read, interests, &mut seen);
     for (id, (room, owner)) in &chosen {
         let view = &read.views[room];
-        if *owner == Owner::Ours {
+        // What the manifest names by its id is known, before it is ours as well.
+        let named = interests.get(id).is_some_and(|interest| named(interest) == Some(room));
+        if *owner == Owner::Ours || (named && *owner == Owner::Unmarked) {
             seen.outputs.set(id, room);
         }
         let state = room_state(&read, view, me, interests.get(id));
@@ -41,7 +43,10 @@ pub(super) async fn rooms(
     members(&read, interests, &mut seen);
     names(&read, interests, &mut seen);
     children(&read, me, &chosen, interests, &mut seen);
-    let ours = |room: &&RoomId| matches!(read.tags.get(*room), Some(Tag::Ours { .. } | Tag::Retired));
+    let taken: BTreeSet<&RoomId> = interests.values().filter_map(named).collect();
+    let ours = |room: &&RoomId| {
+        taken.contains(*room) || matches!(read.tags.get(*room), Some(Tag::Ours { .. } | Tag::Retired))
+    };
     let strangers = read.joined.iter().filter(|room| !ours(room)).count();
     if strangers > 0 {
         seen.strangers.insert("rooms".into(), strangers);
@@ -50,9 +55,22 @@ pub(super) async fn rooms(
     Ok(seen)
 }
 
-fn wanted_aliases(interests: &Interests<'_>) -> BTreeSet<String> {
+/// The rooms that the manifest asks for.
+fn wanted(interests: &Interests<'_>) -> Wanted {
     let wanted = interests.values().filter(|interest| interest.want.is_some());
-    wanted.filter_map(room_spec).map(|spec| spec.alias.clone()).collect()
+    let specs: Vec<&RoomSpec> = wanted.filter_map(room_spec).collect();
+    Wanted {
+        aliases: specs.iter().filter(|spec| spec.aliased).map(|spec| spec.alias.clone()).collect(),
+        rooms: specs.iter().filter_map(|spec| spec.id.clone()).collect(),
+    }
+}
+
+/// The room that the manifest names by its id.
+fn named<'a>(interest: &'a Interest<'_>) -> Option<&'a RoomId> {
+    match interest.want? {
+        MatrixSpec::Room(spec) => spec.id.as_ref(),
+        _ => None,
+    }
 }
 
 fn room_spec<'a>(interest: &'a Interest<'_>) -> Option<&'a RoomSpec> {
@@ -70,9 +88,17 @@ fn choose(
 ) -> BTreeMap<ResourceId, (RoomId, Owner)> {
     let holder = |id: &ResourceId| {
         let spec = interests.get(id).and_then(room_spec)?;
-        read.holders.get(&spec.alias)
+        spec.id.as_ref().or_else(|| read.holders.get(&spec.alias))
     };
     let mut chosen: BTreeMap<ResourceId, (RoomId, Owner)> = BTreeMap::new();
+    for (id, interest) in interests {
+        let Some(room) = named(interest) else { continue };
+        if read.views.contains_key(room) {
+            chosen.insert(id.clone(), (room.clone(), owner_of_named(read, id, room, interest)));
+        } else {
+            seen.notes.push(no_such_room(id, room));
+        }
+    }
     for (room, tag) in &read.tags {
         let Tag::Ours { resource, .. } = tag else { continue };
         if resource.system != SystemId::matrix() || resource.kind != "room" {
@@ -80,6 +106,7 @@ fn choose(
         }
         let prefer = holder(resource) == Some(room);
         match chosen.get(resource) {
+            Some((other, _)) if other == room => {}
             Some((other, _)) => {
                 let (kept, spare) = if prefer { (room, other) } else { (other, room) };
                 seen.notes.push(second_room(resource, kept, spare));
@@ -101,6 +128,28 @@ fn choose(
     }
     chosen.retain(|_, (room, _)| read.views.contains_key(room));
     chosen
+}
+
+/// The manifest itself says that a room is meant which it names by its id: only what others have marked is not ours to
+/// take.
+fn owner_of_named(read: &Rooms, id: &ResourceId, room: &RoomId, interest: &Interest<'_>) -> Owner {
+    let from = interest.want.and_then(|want| match want {
+        MatrixSpec::Room(spec) => spec.from_realm.as_deref(),
+        _ => None,
+    });
+    match read.tags.get(room) {
+        Some(Tag::Ours { resource, .. }) if resource == id => Owner::Ours,
+        Some(Tag::Ours { resource, .. }) => Owner::Foreign(resource.to_string()),
+        Some(Tag::Other { realm }) if from != Some(realm) => Owner::Foreign(format!("realm {realm}")),
+        _ if interest.owned => Owner::Ours,
+        _ => Owner::Unmarked,
+    }
+}
+
+fn no_such_room(id: &ResourceId, room: &RoomId) -> Note {
+    Note::error("matrix-no-such-room", format!("the room {room} is not on this homeserver"))
+        .about(id)
+        .hint("correct its `id`, or leave it out: then a room is made under its alias")
 }
 
 fn second_room(resource: &ResourceId, kept: &RoomId, spare: &RoomId) -> Note {
@@ -215,7 +264,8 @@ fn children(
 ) {
     let keys: BTreeMap<&RoomId, &str> = chosen
         .iter()
-        .filter(|(_, (_, owner))| *owner == Owner::Ours)
+        // Between rooms that were there before, our own user may have made ties that nobody asked us for.
+        .filter(|(_, (room, owner))| *owner == Owner::Ours && stamp(&read.views[room], me).is_some())
         .map(|(id, (room, _))| (room, id.name.as_str()))
         .collect();
     let mut pairs: BTreeMap<ResourceId, (RoomId, RoomId)> = BTreeMap::new();

@@ -110,6 +110,7 @@ fn fractal(key: &str, path: PathBuf) -> Fractal {
         at: Span::default(),
         key: key.into(),
         name: "Gardener".into(),
+        managed: fraktalia_model::manifest::Managed::ALL,
         purpose: Some("Looks after the garden plan.".into()),
         persona: Some("You are patient and practical.".into()),
         model: None,
