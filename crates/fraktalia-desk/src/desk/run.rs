@@ -1,5 +1,7 @@
 //! From a yes to its end. One thing is done at a time.
 
+use fraktalia_model::UserId;
+
 use super::Desk;
 use crate::act::{Act, Do};
 use crate::audit::Happened;
@@ -71,13 +73,7 @@ impl Desk {
         let Some(case) = self.case_of_run(key) else { return Vec::new() };
         match outcome {
             Outcome::Applied { run, commit } => applied(case, now, key, run, commit.as_deref()),
-            Outcome::Busy(holder) => {
-                case.stage = Stage::Waiting { not_before: now.after_s(RETRY_S) };
-                let first = !case.told_waiting;
-                case.told_waiting = true;
-                let text = format!("It waits: {holder}. It is tried again until it expires.");
-                if first { vec![edit(case, key, Words::line(&text))] } else { Vec::new() }
-            }
+            Outcome::Busy(holder) => busy(case, now, key, holder),
             Outcome::Stale => stale(case, now, key),
             Outcome::RolledBack { run, reason } => {
                 let text = format!("failed, and all is as it was: {reason}");
@@ -141,10 +137,7 @@ fn edit(case: &mut Case, run: &Key, words: Words) -> Act {
 
 fn applied(case: &mut Case, now: Moment, key: &Key, run: &str, commit: Option<&str>) -> Vec<Act> {
     let by = case.yes.as_ref().map_or_else(String::new, |yes| format!(", approved by {}", yes.by));
-    let late = match &case.stage {
-        Stage::Running { stopped_by: Some(who), .. } => Some(who.clone()),
-        _ => None,
-    };
+    let late = stopped_by(case);
     let at = commit.map_or_else(String::new, |commit| format!(", commit `{commit}`"));
     let mut words = Words::line(&format!("Done: {}{by}. Run `{run}`{at}.", case.title()));
     if let Some(who) = late {
@@ -159,11 +152,35 @@ fn applied(case: &mut Case, now: Moment, key: &Key, run: &str, commit: Option<&s
     acts
 }
 
+/// Nothing was done, since another run is at work. Who said no meanwhile has been heard.
+fn busy(case: &mut Case, now: Moment, key: &Key, holder: &str) -> Vec<Act> {
+    if let Some(by) = stopped_by(case) {
+        let words = Words::line(&format!("Nothing was done: {by} said no before it could begin."));
+        let acts = vec![case.say("end", words)];
+        case.close(now, End::Rejected);
+        return acts;
+    }
+    case.stage = Stage::Waiting { not_before: now.after_s(RETRY_S) };
+    if std::mem::replace(&mut case.told_waiting, true) {
+        return Vec::new();
+    }
+    let text = format!("It waits: {holder}. It is tried again until it expires.");
+    vec![edit(case, key, Words::line(&text))]
+}
+
+/// Who wants the run of a case stopped.
+fn stopped_by(case: &Case) -> Option<UserId> {
+    match &case.stage {
+        Stage::Running { stopped_by, .. } => stopped_by.clone(),
+        _ => None,
+    }
+}
+
 fn stale(case: &mut Case, now: Moment, key: &Key) -> Vec<Act> {
     let first = edit(case, key, Words::line("Nothing was done: the world is not as it was planned for."));
     let why = "something has changed since it was made";
     let mut acts = vec![first];
-    if let Stage::Running { stopped_by: Some(by), .. } = &case.stage {
+    if let Some(by) = stopped_by(case) {
         let why = format!("{by} said no");
         acts.extend(case.void(now, &why));
     } else if case.kind == Kind::Drift {
