@@ -85,8 +85,7 @@ impl Desk {
     /// Takes in what happened; what is to be done about it, in this order.
     #[must_use]
     pub fn hear(&mut self, heard: &Heard, policy: &Policy) -> Vec<Act> {
-        // A clock that is set back makes nothing valid again.
-        self.now = self.now.max(heard.at);
+        self.now = heard.at;
         let mut acts = self.pass(policy);
         if let Some((event, sent)) = heard.what.event() {
             let first = self.seen.is_first(event, sent, self.now);

@@ -162,41 +162,8 @@ impl Store {
             self.desk = desk;
             return Ok(());
         }
-        let (path, mut watcher) = (self.path.clone(), self.watcher.take());
-        let written = (|| {
-            let failed = |source| sqlite(&path, "write", source);
-            let mut step = |ok: rusqlite::Result<usize>| {
-                ok.map_err(failed)?;
-                if watcher.as_mut().is_some_and(|watcher| watcher()) {
-                    Err(StoreError::Killed)
-                } else {
-                    Ok(())
-                }
-            };
-            let write = self.connection.transaction().map_err(failed)?;
-            step(Ok(0))?;
-            step(write.execute("UPDATE desk SET state = ?1 WHERE id = 1", [&state]))?;
-            if let Some((event, at)) = newly {
-                let add = "INSERT OR IGNORE INTO seen (event, at) VALUES (?1, ?2)";
-                step(write.execute(add, params![event.as_str(), integer(at.0)]))?;
-                let horizon = integer(desk.seen().horizon().0);
-                step(write.execute("DELETE FROM seen WHERE at < ?1", [horizon]))?;
-            }
-            if let Some(key) = answered {
-                step(end(&write, key, posted(&heard.what), heard.at))?;
-            }
-            for act in &acts {
-                step(put(&write, act))?;
-            }
-            if !acts.is_empty() {
-                let old = integer(heard.at.0.saturating_sub(DONE_S * 1000));
-                step(write.execute("DELETE FROM act WHERE done < ?1", [old]))?;
-            }
-            write.commit().map_err(failed)?;
-            step(Ok(0))
-        })();
-        self.watcher = watcher;
-        written?;
+        let change = Change { heard, desk: &desk, state: &state, acts: &acts, newly };
+        change.write(&self.path, &mut self.connection, self.watcher.as_mut())?;
         (self.desk, self.state) = (desk, state);
         Ok(())
     }
@@ -330,6 +297,52 @@ fn read(path: &Path, begin: &Transaction<'_>) -> Result<(Desk, String), StoreErr
     Ok((desk.with_seen(seen), state))
 }
 
+/// All that one input changes.
+struct Change<'a> {
+    heard: &'a Heard,
+    desk: &'a Desk,
+    state: &'a str,
+    acts: &'a [Act],
+    /// The event that was heard for the first time, and when it was sent.
+    newly: Option<(&'a EventId, Moment)>,
+}
+
+impl Change<'_> {
+    /// Writes all of it, or nothing.
+    fn write(
+        &self,
+        path: &Path,
+        connection: &mut Connection,
+        mut watcher: Option<&mut Watcher>,
+    ) -> Result<(), StoreError> {
+        let failed = |source| sqlite(path, "write", source);
+        let mut step = |written: rusqlite::Result<usize>| {
+            written.map_err(failed)?;
+            dies(watcher.as_deref_mut())
+        };
+        let write = connection.transaction().map_err(failed)?;
+        step(write.execute("UPDATE desk SET state = ?1 WHERE id = 1", [self.state]))?;
+        if let Some((event, at)) = self.newly {
+            let add = "INSERT OR IGNORE INTO seen (event, at) VALUES (?1, ?2)";
+            step(write.execute(add, params![event.as_str(), integer(at.0)]))?;
+            let horizon = integer(self.desk.seen().horizon().0);
+            step(write.execute("DELETE FROM seen WHERE at < ?1", [horizon]))?;
+        }
+        if let Some(key) = self.heard.what.completes() {
+            step(end(&write, key, posted(&self.heard.what), self.heard.at))?;
+        }
+        for act in self.acts {
+            step(put(&write, act))?;
+        }
+        if !self.acts.is_empty() {
+            let old = integer(self.heard.at.0.saturating_sub(DONE_S * 1000));
+            step(write.execute("DELETE FROM act WHERE done < ?1", [old]))?;
+        }
+        write.commit().map_err(failed)?;
+        dies(watcher)
+    }
+}
+
 fn put(write: &Transaction<'_>, act: &Act) -> rusqlite::Result<usize> {
     let what = serde_json::to_string(&act.what)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
@@ -349,6 +362,7 @@ fn posted(what: &What) -> Option<&EventId> {
     }
 }
 
+/// Where a test may let the store die.
 fn dies(watcher: Option<&mut Watcher>) -> Result<(), StoreError> {
     if watcher.is_some_and(|watcher| watcher()) { Err(StoreError::Killed) } else { Ok(()) }
 }

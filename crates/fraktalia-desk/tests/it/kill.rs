@@ -5,9 +5,8 @@
 //! lost with each kill.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use fraktalia_desk::{
     Act, Audit, Do, EventId, Heard, Key, Lane, Moment, Outcome, Planned, Policy, Store, StoreError, What,
@@ -18,24 +17,52 @@ use proptest::prelude::*;
 use crate::room::{AGENT, ANA, BEN, NO, OTHER, Room, YES, event, fragment, plan, policy_with};
 
 /// Counts down the writes and effects until the kill. 0: there is none any more.
+///
+/// A store that is only dropped tidies up. What a kill leaves are the files as they are at that moment, so they are copied
+/// then, and the next life begins with the copy.
 #[derive(Clone, Default)]
-struct Kill(Arc<AtomicU64>, Arc<AtomicU64>);
+struct Kill(Arc<Mutex<Countdown>>);
+
+#[derive(Default)]
+struct Countdown {
+    left: u64,
+    points: u64,
+    here: PathBuf,
+    next: PathBuf,
+}
 
 impl Kill {
-    fn arm(&self, after: u64) {
-        self.0.store(after, Ordering::Relaxed);
+    fn arm(&self, after: u64, here: &Path, next: &Path) {
+        let mut count = self.0.lock().expect("nobody panics with it");
+        (count.left, count.here, count.next) = (after, here.into(), next.into());
     }
 
     /// One more point at which it could happen; whether it does.
     fn strikes(&self) -> bool {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        let left = self.0.load(Ordering::Relaxed);
-        self.0.store(left.saturating_sub(1), Ordering::Relaxed);
-        left == 1
+        let mut count = self.0.lock().expect("nobody panics with it");
+        count.points += 1;
+        let strikes = count.left == 1;
+        count.left = count.left.saturating_sub(1);
+        if strikes {
+            copy(&count.here, &count.next);
+        }
+        strikes
     }
 
     fn point(&self) -> Result<(), StoreError> {
         if self.strikes() { Err(StoreError::Killed) } else { Ok(()) }
+    }
+
+    fn points(&self) -> u64 {
+        self.0.lock().expect("nobody panics with it").points
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a new directory");
+    for entry in std::fs::read_dir(from).expect("it can be read") {
+        let entry = entry.expect("it can be read");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("it can be copied");
     }
 }
 
@@ -226,29 +253,32 @@ fn in_memory() -> tempfile::TempDir {
 
 /// Lives through the script with a kill after so many points each, and says what is left.
 fn lives(kills: &[u64]) -> (Left, u64) {
-    let dir = in_memory();
+    let dirs = in_memory();
+    let dir = |life: usize| dirs.path().join(life.to_string());
+    std::fs::create_dir(dir(0)).expect("a new directory");
     let (mut world, kill, policy) = (World::default(), Kill::default(), policy_with(&[]));
-    for after in kills {
-        kill.arm(*after);
-        match live(dir.path(), &mut world, &kill, &policy) {
+    let mut life = 0;
+    // The last life is not cut short.
+    for after in kills.iter().chain([&0]) {
+        kill.arm(*after, &dir(life), &dir(life + 1));
+        match live(&dir(life), &mut world, &kill, &policy) {
             Ok(()) => break,
-            Err(StoreError::Killed) => {}
+            Err(StoreError::Killed) => life += 1,
             Err(other) => panic!("killed after {kills:?}: {other}"),
         }
     }
-    kill.arm(0);
-    live(dir.path(), &mut world, &kill, &policy).expect("nothing is in the way any more");
-    let store = Store::open(&dir.path().join("desk.sqlite")).expect("it opens");
+    let dir = dir(life);
+    let store = Store::open(&dir.join("desk.sqlite")).expect("it opens");
     for lane in Lane::ALL {
         assert_eq!(store.next(lane).expect("it can be read"), None, "nothing is left to do: {kills:?}");
     }
-    let path = dir.path().join("audit.jsonl");
+    let path = dir.join("audit.jsonl");
     let anchor = store.anchor().expect("it can be read");
     assert!(audit::verify(&path, anchor.as_ref(), &[]).expect("it can be read").is_whole(), "{kills:?}");
     let entries = audit::history(&path).expect("it can be read");
     let entries = entries.into_iter().map(|entry| (entry.seq, entry.key)).collect();
     let posted = world.posted.into_iter().map(|(key, (_, text))| (key, text)).collect();
-    ((posted, world.edits, world.applied, entries), kill.1.load(Ordering::Relaxed))
+    ((posted, world.edits, world.applied, entries), kill.points())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The desk, its store and its audit, from outside.
 
 mod audit;
+mod floods;
 mod fragments;
 mod kill;
 mod misuse;

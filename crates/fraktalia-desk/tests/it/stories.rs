@@ -110,7 +110,11 @@ fn a_changed_world_asks_for_a_new_plan_and_a_new_answer() {
     let acts = room.ran(&acts, Outcome::Stale);
     assert!(says(&acts).contains("void: something has changed"), "{acts:?}");
     let second = room.show(&acts, "print-2");
-    assert!(run(&room.reacts(ANA, &first, YES)).is_none(), "the old plan is void");
+    let acts = room.reacts(ANA, &first, YES);
+    assert!(
+        run(&acts).is_none() && says(&acts).contains("void"),
+        "the old plan is void, and the operator hears of it"
+    );
     let acts = room.reacts(ANA, &second, YES);
     assert!(
         acts.iter().any(|act| matches!(&act.what, Do::Run { fingerprint, .. } if fingerprint == "print-2"))
