@@ -3,7 +3,7 @@
 use fraktalia_model::{Note, UserId};
 
 use super::{Desk, answer};
-use crate::act::{Act, Do};
+use crate::act::Act;
 use crate::audit::Happened;
 use crate::case::{Case, Choice, End, Kind, ROUNDS, Stage};
 use crate::conduct::{Rate, SILENCE_S, Why};
@@ -215,7 +215,7 @@ impl Desk {
         case.by = Some(sent.by.clone());
         case.origin = Some(sent.event.clone());
         case.thread = Some(sent.event.clone());
-        let acts = take_source(&mut case, sent, &checked.sha256, self.now);
+        let acts = vec![take_source(&mut case, sent, &checked.sha256, self.now), case.ask()];
         self.cases.insert(id, case);
         acts
     }
@@ -253,10 +253,7 @@ impl Desk {
         let why = format!("{} has sent a changed fragment", sent.by);
         case.kind = Kind::Proposal { name: checked.name, fragment: checked.text };
         let mut acts = case.again(now, &why, "A new one follows; only an answer to that counts.");
-        // The new plan was asked for already: who wrote it is recorded with it.
-        let ask = acts.pop();
-        acts.extend(take_source(case, sent, &checked.sha256, now).into_iter().filter(|act| !is_plan(act)));
-        acts.extend(ask);
+        acts.push(take_source(case, sent, &checked.sha256, now));
         acts
     }
 
@@ -312,7 +309,7 @@ impl Desk {
 }
 
 /// A new content, and who it is from.
-fn take_source(case: &mut Case, sent: &Sent, sha256: &str, now: Moment) -> Vec<Act> {
+fn take_source(case: &mut Case, sent: &Sent, sha256: &str, now: Moment) -> Act {
     case.source = Some((sent.event.clone(), sent.by.clone()));
     let what = Happened::Proposed {
         by: sent.by.clone(),
@@ -320,11 +317,7 @@ fn take_source(case: &mut Case, sent: &Sent, sha256: &str, now: Moment) -> Vec<A
         name: case.name().unwrap_or_default().into(),
         sha256: sha256.into(),
     };
-    vec![case.record(now, what), case.ask()]
-}
-
-fn is_plan(act: &Act) -> bool {
-    matches!(act.what, Do::Plan { .. })
+    case.record(now, what)
 }
 
 fn refuse(case: &mut Case, now: Moment, words: Words, why: &str) -> Vec<Act> {

@@ -8,10 +8,12 @@ use fraktalia_desk::{Act, CaseId, Do, EventId, Key, Order, Outcome, Planned, Sen
 use fraktalia_model::Note;
 use proptest::prelude::*;
 
-use crate::room::{AGENT, ANA, BEN, NO, OTHER, OURS, Room, STRANGER, YES, event, fragment, plan, user};
+use crate::room::{
+    AGENT, ANA, BEN, NO, OTHER, OURS, Room, STRANGER, YES, event, fragment, plan, policy_with, user,
+};
 
 const PEOPLE: [&str; 6] = [ANA, BEN, AGENT, OTHER, STRANGER, OURS];
-const NAMES: [&str; 3] = ["cook", "baker", "smith"];
+const NAMES: [&str; 5] = ["cook", "baker", "smith", "miller", "potter"];
 
 /// Something that happens. Numbers choose among what there is at that moment.
 #[derive(Clone, Debug)]
@@ -116,16 +118,26 @@ struct Play {
     open: Vec<Act>,
     /// All events that there were: whatever can be reacted to, edited, redacted.
     events: Vec<EventId>,
+    /// Messages that show a plan.
+    plans: Vec<EventId>,
     heard: Vec<What>,
 }
 
 impl Play {
     fn new() -> Self {
         Self {
-            room: Room::new(),
+            room: Room::with(policy_with(&[
+                ("per_day: 3", "per_day: 50"),
+                (
+                    "open: 2",
+                    "open: 10
+    per_minute: 100",
+                ),
+            ])),
             judge: Judge::default(),
             open: Vec::new(),
             events: vec![event("$none")],
+            plans: Vec::new(),
             heard: Vec::new(),
         }
     }
@@ -142,7 +154,12 @@ impl Play {
         assert!(running <= 1);
     }
 
+    /// Something to act on: a plan more often than not, or nothing would ever be approved.
     fn event(&self, which: usize) -> EventId {
+        if which % 3 > 0 && !self.plans.is_empty() {
+            let back = (which / 3) % self.plans.len().min(6);
+            return self.plans[self.plans.len() - 1 - back].clone();
+        }
         // The younger, the likelier.
         let back = which % self.events.len().min(12);
         self.events[self.events.len() - 1 - back].clone()
@@ -213,7 +230,10 @@ impl Play {
         if self.open.is_empty() {
             return;
         }
-        let act = self.open.remove(which % self.open.len());
+        // A run takes longer than a plan or a message, so that something happens meanwhile.
+        let quick =
+            self.open.iter().position(|act| !matches!(act.what, Do::Run { .. })).filter(|_| which % 4 > 0);
+        let act = self.open.remove(quick.unwrap_or(which % self.open.len()));
         let key = act.key;
         match act.what {
             Do::Say { .. } => {
@@ -257,6 +277,7 @@ impl Play {
             if newest.is_none_or(|(_, before)| *before < round) {
                 self.judge.newest.insert(case.clone(), event.clone());
             }
+            self.plans.push(event.clone());
             self.judge.plans.insert(event.clone(), (case, round));
         }
     }
