@@ -48,7 +48,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 fn write(path: &Path, lines: &[String]) {
-    fs::write(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(path, lines.join("\n") + if lines.is_empty() { "" } else { "\n" }).unwrap();
 }
 
 /// Changes lines of an audit of eight entries, and says what is found.

@@ -16,7 +16,7 @@ const PEOPLE: [&str; 6] = [ANA, BEN, AGENT, OTHER, STRANGER, OURS];
 const NAMES: [&str; 5] = ["cook", "baker", "smith", "miller", "potter"];
 
 /// Something that happens. Numbers choose among what there is at that moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Deed {
     Propose { who: usize, name: usize, thread: Option<usize> },
     React { who: usize, on: usize, key: usize, vouched: bool, joined: bool },
@@ -99,16 +99,16 @@ impl Judge {
                 let ends = matches!(step, Some((_, "end")))
                     || matches!(&act.what, Do::Say { words, .. } if words.plain().starts_with("Void: "));
                 if ends {
-                    let case = self.case(case);
+                    let case = case_id(case);
                     assert!(self.over.insert(case), "the end of a case is said once: {text}");
                 }
             }
         }
     }
+}
 
-    fn case(&self, text: &str) -> CaseId {
-        serde_json::from_value(text.into()).expect("a case id is a text")
-    }
+fn case_id(text: &str) -> CaseId {
+    serde_json::from_value(text.into()).expect("a case id is a text")
 }
 
 struct Play {
@@ -156,7 +156,7 @@ impl Play {
 
     /// Something to act on: a plan more often than not, or nothing would ever be approved.
     fn event(&self, which: usize) -> EventId {
-        if which % 3 > 0 && !self.plans.is_empty() {
+        if !which.is_multiple_of(3) && !self.plans.is_empty() {
             let back = (which / 3) % self.plans.len().min(6);
             return self.plans[self.plans.len() - 1 - back].clone();
         }
@@ -231,8 +231,11 @@ impl Play {
             return;
         }
         // A run takes longer than a plan or a message, so that something happens meanwhile.
-        let quick =
-            self.open.iter().position(|act| !matches!(act.what, Do::Run { .. })).filter(|_| which % 4 > 0);
+        let quick = self
+            .open
+            .iter()
+            .position(|act| !matches!(act.what, Do::Run { .. }))
+            .filter(|_| !which.is_multiple_of(4));
         let act = self.open.remove(quick.unwrap_or(which % self.open.len()));
         let key = act.key;
         match act.what {
@@ -272,7 +275,7 @@ impl Play {
     fn shown(&mut self, key: &Key, event: &EventId) {
         let mut parts = key.as_str().split('.');
         if let (Some(case), Some(round), Some("post")) = (parts.next(), parts.next(), parts.next()) {
-            let (case, round): (CaseId, u32) = (self.judge.case(case), round.parse().expect("a round"));
+            let (case, round): (CaseId, u32) = (case_id(case), round.parse().expect("a round"));
             let newest = self.judge.newest.get(&case).and_then(|event| self.judge.plans.get(event));
             if newest.is_none_or(|(_, before)| *before < round) {
                 self.judge.newest.insert(case.clone(), event.clone());
@@ -299,7 +302,7 @@ proptest! {
     fn a_desk_that_was_stored_goes_on_as_if_it_was_not(deeds in deeds()) {
         let (mut kept, mut stored) = (Play::new(), Play::new());
         for deed in deeds.into_iter().take(40) {
-            kept.does(deed.clone());
+            kept.does(deed);
             stored.does(deed);
             let text = serde_json::to_string(&stored.room.desk).expect("it can be written");
             let seen: Vec<_> = stored.events.iter().filter_map(|event| {

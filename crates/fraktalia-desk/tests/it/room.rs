@@ -169,7 +169,7 @@ impl Room {
     }
 
     pub fn post(&mut self, acts: &[Act]) -> EventId {
-        let said = acts.iter().find(|act| act.key.as_str().ends_with(".post")).expect("a plan is posted");
+        let said = acts.iter().find(|act| is_post(&act.key)).expect("a plan is posted");
         self.count += 1;
         let event = event(&format!("$plan{}", self.count));
         self.hear(What::Posted { key: said.key.clone(), event: event.clone() });
@@ -219,4 +219,9 @@ pub fn says(acts: &[Act]) -> String {
 
 pub fn done() -> Outcome {
     Outcome::Applied { run: "r1".into(), commit: Some("abc123".into()) }
+}
+
+/// Whether an act posts a plan.
+pub fn is_post(key: &Key) -> bool {
+    key.as_str().rsplit('.').next() == Some("post")
 }

@@ -242,7 +242,7 @@ fn a_yes_that_comes_before_we_know_our_own_message_counts() {
     let mut room = Room::new();
     let (_, acts) = room.writes(AGENT, &fragment("cook"));
     let acts = room.plans(&acts, Planned::Plan(plan("p")));
-    let post = acts.iter().find(|act| act.key.as_str().ends_with(".post")).unwrap().key.clone();
+    let post = acts.iter().find(|act| crate::room::is_post(&act.key)).unwrap().key.clone();
     let message = crate::room::event("$early");
     assert!(room.reacts(ANA, &message, YES).is_empty());
     let acts = room.hear(What::Posted { key: post, event: message });
