@@ -7,6 +7,7 @@ mod check;
 mod docker;
 pub mod edit;
 mod finding;
+mod fragment;
 mod lower;
 mod parse;
 mod raw;
@@ -29,9 +30,11 @@ pub use docker::{
     Build, HelperKind, Host, HostPaths, HostTls, Image, Network, Opening, Protocol, Sandbox, SandboxMode,
     WorkspaceAccess,
 };
+pub use fragment::{Asked, Fragment, FragmentBounds, Quoted, ReadFragment, Written, read_fragment};
 pub use lower::content_hash;
 pub use parse::{FILE_LIMIT, Loaded, Sources, load};
 pub use schema::schema;
+pub use suggest::nearest;
 
 /// A whole manifest, includes and all.
 #[derive(Clone, Debug, PartialEq)]
@@ -483,6 +486,8 @@ pub struct AdminRoom {
     pub write_to: Option<PathBuf>,
     /// Whether they are committed.
     pub commit: bool,
+    /// Whether the commit is pushed.
+    pub push: bool,
     /// How long a proposal lives, in seconds.
     pub expires_s: u64,
     /// What a proposal may contain.
@@ -490,7 +495,7 @@ pub struct AdminRoom {
 }
 
 /// `admin_room.allow:`
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProposalLimits {
     /// Models that may be asked for.
     pub models: Vec<String>,
@@ -500,8 +505,45 @@ pub struct ProposalLimits {
     pub members: Vec<UserId>,
     /// Forwards in one proposal.
     pub forwards: u32,
-    /// Proposals in a day, by proposer.
+    /// Keys that may be written down beyond those that always may.
+    pub keys: Vec<Proposable>,
+    /// Proposals in 24 hours, by proposer.
     pub per_day: u32,
+    /// Proposals that wait for an answer at once, by proposer.
+    pub open: u32,
+    /// Messages in a minute that are read, by sender.
+    pub per_minute: u32,
+}
+
+/// `admin_room.allow.keys`: what a proposal may write down only where the manifest says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Proposable {
+    /// `account`
+    Account,
+    /// `forwards[].listen`
+    Listen,
+    /// `room.alias`
+    RoomAlias,
+    /// `room.avatar`
+    RoomAvatar,
+    /// `room.encrypted`
+    RoomEncrypted,
+    /// `room.history`
+    RoomHistory,
+    /// `room.in`
+    RoomIn,
+    /// `room.join_rule`
+    RoomJoinRule,
+    /// `workspace.files.*.keep`
+    FileKeep,
+    /// `workspace.files.*.mode`
+    FileMode,
+    /// `workspace.files.*.source`
+    FileSource,
+    /// `workspace.owner`
+    WorkspaceOwner,
+    /// `workspace.path`
+    WorkspacePath,
 }
 
 /// `policy:`

@@ -13,6 +13,8 @@ const PROVIDERS: &[&str] = &[
     "fraktalia-workspace",
     "fraktalia-plane-provider",
 ];
+/// The desk has a file of its own, and talks to nobody.
+const TALK: &[&str] = &["tokio", "hyper", "reqwest", "axum", "bollard", "matrix-sdk", "getrandom"];
 /// What the two pure crates must not even be able to call.
 const EFFECTS: &[&str] = &["tokio", "hyper", "reqwest", "bollard", "rustix", "tempfile", "getrandom"];
 
@@ -31,6 +33,7 @@ fn layer(name: &str) -> Option<Layer> {
     let (may_use, in_tests, never) = match name {
         "fraktalia-model" => (vec![], vec![], EFFECTS),
         "fraktalia-plan" => (vec!["fraktalia-model"], testkit(), EFFECTS),
+        "fraktalia-desk" => (vec!["fraktalia-model"], vec![], TALK),
         "fraktalia-engine" => (vec!["fraktalia-model", "fraktalia-plan"], testkit(), &[] as &[&str]),
         "fraktalia-plane" => (vec![], testkit(), &[] as &[&str]),
         "fraktalia-plane-provider" => ([CORE, &["fraktalia-plane"]].concat(), testkit(), &[] as &[&str]),

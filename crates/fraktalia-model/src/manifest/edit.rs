@@ -214,7 +214,7 @@ impl Text {
 
     fn tree(&self) -> Result<Node, EditError> {
         let mut findings = Findings::default();
-        let tree = yaml::parse(0, &self.now, &mut findings);
+        let tree = yaml::parse(0, &self.now, yaml::Bounds::MANIFEST, &mut findings);
         tree.filter(|_| findings.errors() == 0).ok_or(EditError::NotYaml)
     }
 }

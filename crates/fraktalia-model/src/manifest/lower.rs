@@ -132,7 +132,7 @@ impl Lowering<'_> {
             None => BTreeMap::new(),
         };
         let forwards = self.forwards();
-        let admin_room = root.admin_room.as_ref().map(|raw| self.admin_room(raw));
+        let admin_room = root.admin_room.as_ref().map(|raw| self.admin_room(raw, matrix.as_ref()));
         let policy = self.policy();
         Some(Manifest {
             path: path.into(),

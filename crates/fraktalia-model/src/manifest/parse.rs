@@ -191,7 +191,7 @@ impl Reading<'_> {
     }
 
     fn root_of(&mut self, file: u32, text: &str) -> Option<Root> {
-        let tree = yaml::parse(file, text, self.findings)?;
+        let tree = yaml::parse(file, text, yaml::Bounds::MANIFEST, self.findings)?;
         if let Content::Map(entries) = &tree.content {
             // An empty section lacks its own keys; an empty text is as good as none.
             let empty = |key: &str, value: &Node| {

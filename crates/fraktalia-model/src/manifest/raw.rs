@@ -7,8 +7,8 @@ use super::read::{Entries, Passed, section};
 
 pub(crate) use self::words::{
     AccountWord, DialectWord, FractalOnRemove, HelperWord, HistoryWord, JoinRuleWord, KeepWord,
-    MembersPolicyWord, ModelChoice, OwnForward, RoomOnRemove, SandboxModeWord, Secret, UserOnRemove, Word,
-    WorkspaceAccessWord, WorkspaceOnRemove,
+    MembersPolicyWord, ModelChoice, OwnForward, ProposableWord, RoomOnRemove, SandboxModeWord, Secret,
+    UserOnRemove, Word, WorkspaceAccessWord, WorkspaceOnRemove,
 };
 
 /// A text and its place.
@@ -364,7 +364,7 @@ section! {
     AdminRoom {
         /// A key of `rooms`, or the alias of another room.
         room: Text,
-        /// Who may approve: keys of `users`, or full ids.
+        /// Who may approve: keys of `users`, or full ids. People: an agent's own user is refused.
         operators: Vec<Text>,
         /// Who may propose: keys of `users`, or full ids.
         proposers: Vec<Text>,
@@ -372,6 +372,8 @@ section! {
         write_to: Option<Text>,
         /// Whether that file is committed to git. Default: no.
         commit: Option<bool>,
+        /// Whether the commit is pushed to where its branch comes from. Needs `commit`. Default: no.
+        push: Option<Located<bool>>,
         /// How long a proposal lives: `24h` (the default), `30m`, `7d`.
         expires: Option<Text>,
         /// What a proposal may ask for. What is left out may not be asked for.
@@ -390,8 +392,15 @@ section! {
         members: Vec<Text>,
         /// Forwards in one proposal. Default: none.
         forwards: Option<u32>,
-        /// Proposals a day of one proposer. Default: 3.
+        /// What else than `name`, `purpose`, `persona`, `model`, `members`, `auto_reply`, `sandbox`, `forwards`,
+        /// `room.name`, `room.topic` and files with their text a proposal may write down.
+        keys: Vec<ProposableWord>,
+        /// Proposals in 24 hours of one proposer. Default: 3.
         per_day: Option<u32>,
+        /// Proposals of one proposer that wait for an answer at once. Default: 2.
+        open: Option<u32>,
+        /// Messages in a minute that are read of one person; after more, none for ten minutes. Default: 6.
+        per_minute: Option<u32>,
     }
 }
 

@@ -1,7 +1,7 @@
 //! "Did you mean ...?"
 
 /// The candidate that `word` was probably meant to be, if one is near enough.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = fold(word);
     // One slip in a short word, up to three in a long one: further away it is another word.
     let limit = (word.len() / 3).clamp(1, 3);

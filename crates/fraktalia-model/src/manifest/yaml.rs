@@ -10,10 +10,23 @@ use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, Span as Rang
 
 use super::finding::{Findings, Located, Mark};
 
-/// Deeper nesting than any manifest needs, and shallow enough for every recursion over the tree.
-const DEPTH: usize = 64;
-/// Values in one file, those that aliases repeat included. A manifest of 10,000 fractals stays below.
-const VALUES: usize = 1_000_000;
+/// What a file may cost, and what may stand in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Levels of nesting.
+    pub depth: usize,
+    /// Values, those that aliases repeat included.
+    pub values: usize,
+    /// Whether one place may stand for another: anchors, aliases, `<<`, tags. Who approves a text has to see what
+    /// it says where it says it.
+    pub indirect: bool,
+}
+
+impl Bounds {
+    /// For files of the operator: deeper nesting than any manifest needs, and shallow enough for every recursion over
+    /// the tree. A manifest of 10,000 fractals stays below that many values.
+    pub const MANIFEST: Self = Self { depth: 64, values: 1_000_000, indirect: true };
+}
 
 /// One value of a YAML document.
 #[derive(Clone, Debug)]
@@ -54,13 +67,14 @@ pub(crate) enum Plain {
 }
 
 /// Parses one file. `None` when there is no telling what was meant; what is wrong stands in `findings` then.
-pub(crate) fn parse(file: u32, text: &str, findings: &mut Findings) -> Option<Node> {
+pub(crate) fn parse(file: u32, text: &str, bounds: Bounds, findings: &mut Findings) -> Option<Node> {
     let mut options = Options::default();
     options.set_emit_comments(false);
-    options.block_nesting_limit = 2 * DEPTH;
-    options.flow_nesting_limit = 2 * DEPTH;
+    options.block_nesting_limit = 2 * bounds.depth;
+    options.flow_nesting_limit = 2 * bounds.depth;
     let mut composer = Composer {
         file,
+        bounds,
         events: Parser::new_from_str_with_options(text, options),
         findings,
         anchors: HashMap::new(),
@@ -101,6 +115,7 @@ type Composed = (Node, usize);
 
 struct Composer<'input, 'findings> {
     file: u32,
+    bounds: Bounds,
     events: Parser<'input, StrInput<'input>>,
     findings: &'findings mut Findings,
     anchors: HashMap<usize, Anchored>,
@@ -159,7 +174,10 @@ impl<'input> Composer<'input, '_> {
 
     fn node(&mut self, event: Event<'input>, range: &Range2, depth: usize) -> Result<Composed, Stop> {
         self.spend(1, range)?;
-        if depth >= DEPTH {
+        if !self.bounds.indirect {
+            self.refuse_indirect(&event, range)?;
+        }
+        if depth >= self.bounds.depth {
             return Err(self.too_deep(range));
         }
         let before = self.values;
@@ -221,6 +239,9 @@ impl<'input> Composer<'input, '_> {
             let (value, levels) = self.node(event, &range, depth + 1)?;
             height = height.max(levels);
             if key.value == "<<" {
+                if !self.bounds.indirect {
+                    return Err(self.indirect("`<<`", &range));
+                }
                 merge(&mut entries, value)?;
                 continue;
             }
@@ -261,7 +282,7 @@ impl<'input> Composer<'input, '_> {
             });
         };
         let (mut node, values, height) = (node.clone(), *values, *height);
-        if depth + height > DEPTH {
+        if depth + height > self.bounds.depth {
             return Err(self.too_deep(range));
         }
         node.at = self.mark(range);
@@ -273,14 +294,43 @@ impl<'input> Composer<'input, '_> {
 
     fn spend(&mut self, values: usize, range: &Range2) -> Result<(), Stop> {
         self.values += values;
-        if self.values <= VALUES {
+        if self.values <= self.bounds.values {
             return Ok(());
         }
+        let hint = if self.bounds.indirect {
+            "aliases (`*name`) repeat what they name each time: use fewer, or split the file"
+        } else {
+            "write less"
+        };
         Err(Stop {
             at: self.mark(range),
-            text: format!("this file comes to more than {VALUES} values"),
-            hint: "aliases (`*name`) repeat what they name each time: use fewer, or split the file".into(),
+            text: format!("this file comes to more than {} values", self.bounds.values),
+            hint: hint.into(),
         })
+    }
+
+    /// Refuses what lets one place of a text stand for another.
+    fn refuse_indirect(&self, event: &Event<'input>, range: &Range2) -> Result<(), Stop> {
+        let (anchor, tag) = match event {
+            Event::Alias(_) => return Err(self.indirect("an alias", range)),
+            Event::Scalar(_, _, anchor, tag)
+            | Event::SequenceStart(_, anchor, tag)
+            | Event::MappingStart(_, anchor, tag) => (*anchor, tag.is_some()),
+            _ => (0, false),
+        };
+        match (anchor, tag) {
+            (0, false) => Ok(()),
+            (0, true) => Err(self.indirect("a tag", range)),
+            _ => Err(self.indirect("an anchor", range)),
+        }
+    }
+
+    fn indirect(&self, what: &str, range: &Range2) -> Stop {
+        Stop {
+            at: self.mark(range),
+            text: format!("{what} may not stand here"),
+            hint: "write each value out where it belongs".into(),
+        }
     }
 
     /// Whether a tag makes a text out of a plain scalar.
@@ -310,7 +360,7 @@ impl<'input> Composer<'input, '_> {
     fn too_deep(&self, range: &Range2) -> Stop {
         Stop {
             at: self.mark(range),
-            text: format!("this is nested more than {DEPTH} levels deep"),
+            text: format!("this is nested more than {} levels deep", self.bounds.depth),
             hint: "no part of a manifest needs that: look for a bracket that is not closed".into(),
         }
     }
@@ -493,7 +543,7 @@ mod tests {
 
     fn tree(text: &str) -> (Option<Node>, usize) {
         let mut findings = Findings::default();
-        let node = parse(0, text, &mut findings);
+        let node = parse(0, text, Bounds::MANIFEST, &mut findings);
         (node, findings.errors())
     }
 

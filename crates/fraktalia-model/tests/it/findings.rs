@@ -261,6 +261,16 @@ admin_room: { room: 'a b', expires: 1 day }
 policy: { protect: [lounge] }
 ");
 
+    an_agent_does_not_approve_and_only_a_commit_is_pushed: found("\
+fractals:
+  gardener: { members: [ana, ben], account: own }
+admin_room:
+  room: admin
+  operators: [ana, '@agent:chat.home', agent, gardener, '@gardener:chat.home', '@gardener:elsewhere.org']
+  push: true
+  allow: { keys: [openclaw] }
+");
+
     a_file_has_its_text_here_or_elsewhere: found("\
 fractals:
   gardener:

@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    const LIST: &str = r#"{
+    const LIST: &str = r"{
       agents: { list: [
         { id: 'Mox', name: 'Mox', model: 'a/b', maxTokens: 5, tools: { deny: ['browser'] },
           sandbox: { docker: { env: { KEY: 'hunter2-in-env' }, image: 'x' } },
@@ -194,7 +194,7 @@ mod tests {
         { agentId: 'mox', match: { channel: 'matrix' } },
       ],
       channels: { matrix: { rooms: { '!r:x': { allow: true, autoReply: true } }, accounts: { work: { accessToken: 'hunter2' } } } },
-    }"#;
+    }";
 
     fn found() -> Living {
         living(&Document::parse_with_value(LIST).unwrap().1)

@@ -1,19 +1,21 @@
 //! The admin room, and limits.
 
+use super::matrix::is_own;
 use super::{Declared, Lowering};
 use crate::id::ResourceId;
 use crate::manifest::raw;
-use crate::manifest::{AdminRoom, Policy, ProposalLimits, text};
+use crate::manifest::{AdminRoom, Matrix, Policy, ProposalLimits, text};
+use crate::output::UserId;
 
 /// How long a proposal lives, in seconds.
 const PROPOSAL_LIFE: u64 = 24 * 3600;
-/// Proposals a day.
-const PROPOSALS: u32 = 3;
+/// Proposals a day, open at once, and messages a minute.
+const PROPOSALS: (u32, u32, u32) = (3, 2, 6);
 /// The ports that may be forwarded.
 pub(in crate::manifest) const FORWARD_PORTS: (u16, u16) = (9000, 9099);
 
 impl Lowering<'_> {
-    pub(super) fn admin_room(&mut self, raw: &raw::AdminRoom) -> AdminRoom {
+    pub(super) fn admin_room(&mut self, raw: &raw::AdminRoom, matrix: Option<&Matrix>) -> AdminRoom {
         let expires = raw.expires.as_ref();
         let expires_s = expires.map_or(Some(PROPOSAL_LIFE), |text| text::duration(&text.value));
         if let (None, Some(text)) = (expires_s, expires) {
@@ -26,19 +28,67 @@ impl Lowering<'_> {
             let hint = "write a key of `rooms`, or the part of an alias between `#` and `:`";
             self.findings.error("manifest.bad-alias", raw.room.at, message, hint);
         }
+        let commit = raw.commit.unwrap_or(false);
+        if let Some(push) = raw.push.as_ref().filter(|push| push.value && !commit) {
+            let message = "`push` needs something to push";
+            self.findings.error("manifest.push-without-commit", push.at, message, "add `commit: true`");
+        }
         AdminRoom {
             at: self.span(raw.at),
             room: raw.room.value.clone(),
-            operators: self.users_named(&raw.operators),
+            operators: self.operators(&raw.operators, matrix),
             proposers: self.users_named(&raw.proposers),
             write_to: raw.write_to.as_ref().map(|text| self.path(text)),
-            commit: raw.commit.unwrap_or(false),
+            commit,
+            push: raw.push.as_ref().is_some_and(|push| push.value),
             expires_s: expires_s.unwrap_or(PROPOSAL_LIFE),
-            allow: raw.allow.as_ref().map(|allow| self.proposals(allow)).unwrap_or_default(),
+            allow: self.proposals(raw.allow.as_ref()),
         }
     }
 
-    fn proposals(&mut self, raw: &raw::Allow) -> ProposalLimits {
+    /// Who may approve. Whoever can speak as an agent could otherwise approve what that agent proposed.
+    fn operators(&mut self, named: &[raw::Text], matrix: Option<&Matrix>) -> Vec<UserId> {
+        let own: Vec<String> = (self.root.fractals.iter())
+            .filter(|(_, fractal)| is_own(fractal))
+            .map(|(key, _)| key.value.clone())
+            .collect();
+        let is_agent = |user: &UserId| {
+            matrix.is_some_and(|matrix| {
+                matrix.bot == *user
+                    || matrix.localpart(user).is_some_and(|name| own.iter().any(|key| key == name))
+            })
+        };
+        for text in named {
+            // Named by localpart or full id; what is neither is reported below.
+            let user = match (text.value.starts_with('@'), matrix) {
+                (false, Some(matrix)) => matrix.local(&text.value),
+                _ => UserId(text.value.clone()),
+            };
+            if is_agent(&user) {
+                let message = format!("`{}` is an agent's user, and cannot approve", text.value);
+                let hint = "name people; an agent belongs under `proposers`";
+                self.findings.error("manifest.agent-as-operator", text.at, message, hint);
+            }
+        }
+        self.users_named(named)
+    }
+
+    /// What is left out may not be asked for.
+    fn proposals(&mut self, raw: Option<&raw::Allow>) -> ProposalLimits {
+        let (per_day, open, per_minute) = PROPOSALS;
+        let Some(raw) = raw else {
+            let (models, sandboxes, members, keys) = Default::default();
+            return ProposalLimits {
+                models,
+                sandboxes,
+                members,
+                forwards: 0,
+                keys,
+                per_day,
+                open,
+                per_minute,
+            };
+        };
         ProposalLimits {
             models: raw.models.iter().map(|text| text.value.clone()).collect(),
             sandboxes: raw
@@ -48,7 +98,10 @@ impl Lowering<'_> {
                 .collect(),
             members: self.users_named(&raw.members),
             forwards: raw.forwards.unwrap_or(0),
-            per_day: raw.per_day.unwrap_or(PROPOSALS),
+            keys: raw.keys.iter().map(|word| word.0).collect(),
+            per_day: raw.per_day.unwrap_or(per_day),
+            open: raw.open.unwrap_or(open),
+            per_minute: raw.per_minute.unwrap_or(per_minute),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::manifest::finding::Located;
 use crate::manifest::read::{FromNode, Reader, choices, section, word};
 use crate::manifest::yaml::{Content, Node, Plain, plain};
 use crate::manifest::{
-    Account, Dialect, HelperKind, HistoryVisibility, JoinRule, KeepFile, MembersPolicy, OnRemove,
+    Account, Dialect, HelperKind, HistoryVisibility, JoinRule, KeepFile, MembersPolicy, OnRemove, Proposable,
     SandboxMode, WorkspaceAccess,
 };
 use crate::secret::SecretSource;
@@ -79,6 +79,22 @@ choices! {
     AccountWord -> Account {
         "shared" => Account::Shared, "The gateway's bot.";
         "own" => Account::Own, "A Matrix user of its own, called as the fractal's key.";
+    }
+    /// What a proposal may write down beyond what it always may.
+    ProposableWord -> Proposable {
+        "account" => Proposable::Account, "Whether the agent has a Matrix user of its own.";
+        "forwards.listen" => Proposable::Listen, "Other addresses of the host than 127.0.0.1.";
+        "room.alias" => Proposable::RoomAlias, "An address of the room other than the fractal's key.";
+        "room.encrypted" => Proposable::RoomEncrypted, "End-to-end encryption of the room.";
+        "room.history" => Proposable::RoomHistory, "Who can read what was said.";
+        "room.in" => Proposable::RoomIn, "The space that the room is in.";
+        "room.join_rule" => Proposable::RoomJoinRule, "Who can enter.";
+        "room.avatar" => Proposable::RoomAvatar, "A picture: a path on this machine.";
+        "workspace.files.keep" => Proposable::FileKeep, "Whether a file is kept as it is written.";
+        "workspace.files.mode" => Proposable::FileMode, "Permission bits of a file.";
+        "workspace.files.source" => Proposable::FileSource, "A file's text from a path on this machine.";
+        "workspace.owner" => Proposable::WorkspaceOwner, "Numeric user and group of the files.";
+        "workspace.path" => Proposable::WorkspacePath, "The directory of the workspace on this machine.";
     }
     /// Who a file of a workspace belongs to after it was written.
     KeepWord -> KeepFile {

@@ -257,6 +257,7 @@ impl State {
             (Some(why), _) => format!("cannot look: {why}"),
             (None, None) => "nothing is known yet".into(),
             (None, Some(true)) => "in sync".into(),
+            (None, Some(false)) if self.blocked => "blocked: the log says by what".into(),
             (None, Some(false)) => format!("not in sync: {}", number(self.changes.len(), "change")),
         };
         let at = self.commit.as_ref().map_or_else(String::new, |commit| format!(" at {commit}"));

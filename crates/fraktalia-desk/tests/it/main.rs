@@ -1,0 +1,10 @@
+//! The desk, its store and its audit, from outside.
+
+mod audit;
+mod floods;
+mod fragments;
+mod kill;
+mod misuse;
+mod random;
+mod room;
+mod stories;
