@@ -9,14 +9,15 @@ use super::Format;
 
 /// What `invite --help` says at its end.
 pub(super) const INVITE: &str = "Examples:
-  fraktalia invite ana                     a text to send to Ana, with a token that is good for one account and a week
+  fraktalia invite ana                     a text to send to Ana, with a token for one account
   fraktalia invite ana --expires 1d
   fraktalia invite --list                  who is invited, and whether they came
   fraktalia invite --revoke ana
 
-The token is shown this once and kept nowhere; who has it can make an account, so send it where only your friend reads.
-The list says for whom a token is, not the token. The homeserver asks for tokens only with `enable_registration: true` and
-`registration_requires_token: true` in its homeserver.yaml; `invite` says so when it does not.";
+The token is shown this once and kept nowhere; who has it can make an account, so send it where
+only your friend reads. The list says for whom a token is, not the token. The homeserver asks for
+tokens only with `enable_registration: true` and `registration_requires_token: true` in its
+homeserver.yaml; `invite` says so when it does not.";
 
 /// What `reset --help` says at its end.
 pub(super) const RESET: &str = "Examples:
@@ -24,9 +25,10 @@ pub(super) const RESET: &str = "Examples:
   fraktalia reset lounge --session         the agent forgets; what was written stays
   fraktalia reset lounge --yes lounge      for scripts
 
-It first says what will be gone. Then, always in this order: the media that were sent in the room, what was written in it, and
-what agents remember of it. Members, name, topic, picture, power levels and our marker stay. It cannot be taken back. When it
-is interrupted, say it again: it goes on with what is left. Rooms in `policy.protect` are refused.";
+It first says what will be gone. Then, always in this order: the media that were sent in the
+room, what was written in it, and what agents remember of it. Members, name, topic, picture,
+power levels and our marker stay. It cannot be taken back. When it is interrupted, say it again:
+it goes on with what is left. Rooms in `policy.protect` are refused.";
 
 /// What `cleanup --help` says at its end.
 pub(super) const CLEANUP: &str = "Examples:
@@ -34,9 +36,9 @@ pub(super) const CLEANUP: &str = "Examples:
   fraktalia cleanup --format json          lists it for programs, and removes nothing
   fraktalia cleanup --yes
 
-A leftover is something of ours that nothing uses any more: sessions and sandbox containers of agents that are gone, sessions
-of rooms that no binding leads to, builds that lost their tag, backups of old runs. What is not ours, or may be in use, is
-named with the reason and left alone.";
+A leftover is something of ours that nothing uses any more: sessions and sandbox containers of
+agents that are gone, sessions of rooms that no binding leads to, builds that lost their tag,
+backups of old runs. What is not ours, or may be in use, is named with the reason and left alone.";
 
 /// `invite`
 #[derive(Debug, Args)]

@@ -206,11 +206,7 @@ impl Work<'_> {
         let media = self.place().media(line).await?;
         if !media.going.is_empty() {
             self.place().remove_media(&media, &|progress| say(doing, progress)).await?;
-            doing.done(&format!(
-                "{} removed ({})",
-                number(media.going.len(), "medium"),
-                bytes(media.bytes())
-            ));
+            doing.done(&format!("{} removed ({})", number(media.going.len(), "file"), bytes(media.bytes())));
         }
         Ok(())
     }

@@ -137,7 +137,7 @@ pub fn backup(of: &Backup, kept: usize) -> Item {
     let why = if of.at.is_empty() {
         "its removal was cut short".into()
     } else {
-        format!("the last {} are kept; this one could not be taken back any more", number(kept, "run"))
+        format!("older than the last {}; without it that run cannot be taken back", number(kept, "run"))
     };
     let at = of.at.parse::<jiff::Timestamp>().ok();
     let age = at.and_then(|at| u64::try_from(jiff::Timestamp::now().as_second() - at.as_second()).ok());
@@ -174,12 +174,12 @@ pub fn page(of: &Page, look: &Look) -> String {
             .text(Tone::Remove, "-")
             .space(1)
             .plain(item.sort.word())
-            .to_column(14, 2)
+            .to_column(15, 2)
             .text(Tone::Strong, &name)
-            .to_column(14 + WIDEST + 1, 2)
+            .to_column(15 + WIDEST + 1, 2)
             .plain(&measures(item))
             .write(look, &mut page);
-        Line::indented(14).text(Tone::Faint, &item.why).write(look, &mut page);
+        Line::indented(15).text(Tone::Faint, &item.why).write(look, &mut page);
     }
     if !of.strangers.is_empty() {
         page.push('\n');

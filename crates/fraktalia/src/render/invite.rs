@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::json::FORMAT;
 use super::line::Line;
 use super::look::{Look, Tone};
-use super::quantity::moment;
+use super::quantity::{instant, moment};
 
 /// All that a friend needs to know.
 pub struct Letter<'a> {
@@ -77,7 +77,7 @@ pub struct LetterDocument<'a> {
     homeserver: &'a str,
     token: &'a str,
     uses: u32,
-    expires: String,
+    expires: Option<String>,
     text: String,
 }
 
@@ -90,7 +90,7 @@ pub fn letter_document<'a>(of: &Letter<'a>) -> LetterDocument<'a> {
         homeserver: of.homeserver,
         token: of.token.expose(),
         uses: of.uses,
-        expires: moment(of.expires),
+        expires: instant(of.expires),
         text: letter(of),
     }
 }
@@ -121,7 +121,7 @@ pub fn document(all: &[Invitation]) -> ListDocument<'_> {
             standing: word(invitation.standing).0,
             accounts: invitation.completed,
             uses: invitation.uses,
-            expires: invitation.expires.map(moment),
+            expires: invitation.expires.and_then(instant),
         })
         .collect();
     ListDocument { format: FORMAT, invitations }

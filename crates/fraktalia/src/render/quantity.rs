@@ -35,6 +35,12 @@ pub fn moment(milliseconds: u64) -> String {
     at.map_or_else(|| "never".into(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
+/// RFC 3339, of milliseconds since 1970. For programs.
+pub fn instant(milliseconds: u64) -> Option<String> {
+    let at = i64::try_from(milliseconds).ok().and_then(|at| Timestamp::from_millisecond(at).ok())?;
+    Some(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +52,6 @@ mod tests {
         assert_eq!([59, 3_600, 90_000, 260_000].map(age), ["0 min", "1 h", "1 day", "3 days"]);
         assert_eq!(moment(1_774_105_320_000), "2026-03-21 15:02 UTC");
         assert_eq!(moment(u64::MAX), "never");
+        assert_eq!(instant(1_774_105_320_000).as_deref(), Some("2026-03-21T15:02:00Z"));
     }
 }

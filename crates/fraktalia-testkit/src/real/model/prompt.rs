@@ -13,8 +13,6 @@ pub struct Asked {
     pub purpose: Option<String>,
     /// The person's last message, without what OpenClaw adds around it.
     pub text: String,
-    /// How many messages of people the conversation has, this one and those that are remembered.
-    pub turns: usize,
     /// What the tool printed, if the request brings the result of a tool call.
     pub tool_result: Option<String>,
     /// The whole system prompt.
@@ -39,13 +37,12 @@ pub fn read(request: &Value) -> Asked {
     let last = spoken.next_back();
     let identity = file(&system, "IDENTITY.md");
     let theme = identity.and_then(|text| field(text, "Theme"));
-    let people = || messages.iter().filter(|(role, text)| *role == "user" && !is_internal(text));
+    let person = messages.iter().rfind(|(role, text)| *role == "user" && !is_internal(text));
     Asked {
         agent: messages.iter().find_map(|(_, text)| agent_id(text)),
         name: identity.and_then(name_in),
         purpose: theme.or_else(|| file(&system, "SOUL.md").and_then(first_prose)),
-        text: people().next_back().map(|(_, text)| message_in(text)).unwrap_or_default(),
-        turns: people().count(),
+        text: person.map(|(_, text)| message_in(text)).unwrap_or_default(),
         tool_result: last.filter(|(role, _)| *role == "tool").map(|(_, text)| text.clone()),
         system,
     }
