@@ -27,9 +27,9 @@ const VALUE: usize = 400;
 /// The whole comment, and as much of the rest as a comment may hold: what hurts and what changes come first, then old and
 /// new of the fields, then the steps.
 pub fn plan(plan: &Plan, about: &About) -> String {
-    let at = super::plan::version(plan, about);
+    let at = about.origin.as_ref().map_or_else(String::new, |commit| format!(" at `{commit}`"));
     let mut page = format!("### fraktalia: {}\n\n", headline(plan));
-    let _ = writeln!(page, "Realm {}, {} at `{at}`.\n", code(&plan.realm), code(&about.manifest));
+    let _ = writeln!(page, "Realm {}, {}{at}.\n", code(&plan.realm), code(&about.manifest));
     alerts(plan, &mut page);
     let mut end = String::new();
     if let Some(left) = left_alone(plan) {

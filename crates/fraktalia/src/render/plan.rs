@@ -80,22 +80,12 @@ fn end(plan: &Plan, sources: &Sources, look: &Look, page: &mut String) {
     }
 }
 
-/// What the manifest was like: its commit, or the beginning of its own fingerprint where it is in no repository.
-pub fn version(plan: &Plan, about: &About) -> String {
-    match &about.origin {
-        Some(origin) => origin.to_string(),
-        None => plan.basis.manifest.chars().take(7).collect(),
-    }
-}
-
 /// `home  fraktalia.yaml @ 3f2a91c  read in 0.08 s (docker, matrix, openclaw)`
 fn opening(plan: &Plan, about: &About, detail: Detail) -> Line {
-    let mut line = Line::new()
-        .text(Tone::Strong, &plan.realm)
-        .space(2)
-        .hang()
-        .plain(&about.manifest)
-        .text(Tone::Faint, &format!(" @ {}", version(plan, about)));
+    let mut line = Line::new().text(Tone::Strong, &plan.realm).space(2).hang().plain(&about.manifest);
+    if let Some(commit) = &about.origin {
+        line = line.text(Tone::Faint, &format!(" @ {commit}"));
+    }
     if let Some(took) = about.took {
         line = line.text(Tone::Faint, &format!("  read in {:.2} s", took.as_secs_f64()));
     }

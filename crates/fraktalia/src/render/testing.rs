@@ -38,7 +38,13 @@ pub fn empty() -> Plan {
 pub fn about(fractals: &[&str]) -> About {
     About {
         manifest: "fraktalia.yaml".into(),
-        origin: None,
+        origin: Some(fraktalia_engine::git::Origin {
+            commit: "3f2a91cb7f0e5d1c2b3a495867788990a1b2c3d4".into(),
+            changed: false,
+            branch: None,
+            subject: None,
+            author: None,
+        }),
         fractals: fractals.iter().map(ToString::to_string).collect(),
         server: Some("chat.home".into()),
         read: vec![

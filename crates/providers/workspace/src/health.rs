@@ -9,6 +9,7 @@ use fraktalia_model::Manifest;
 use fraktalia_model::manifest::{Fractal, Owner, SandboxMode, WorkspaceAccess};
 
 use crate::diff::show_owner;
+use crate::spec::is_managed;
 
 const CODE: &str = "workspace.place";
 
@@ -16,7 +17,7 @@ const CODE: &str = "workspace.place";
 pub fn examine(list: &Checklist, manifest: &Manifest) {
     let mut there = 0;
     let mut coming = 0;
-    for fractal in manifest.fractals.values() {
+    for fractal in manifest.fractals.values().filter(|fractal| is_managed(fractal)) {
         match fs::symlink_metadata(&fractal.workspace.path) {
             Ok(meta) if meta.is_dir() => {
                 there += 1;

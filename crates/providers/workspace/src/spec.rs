@@ -78,17 +78,19 @@ impl Spec {
 pub fn lower(manifest: &Manifest) -> Result<Vec<Resource<Spec>>, Notes> {
     let mut resources = Vec::new();
     let mut notes = Notes::new();
-    for fractal in manifest.fractals.values() {
-        let workspace = &fractal.workspace;
-        if !fractal.managed.files && workspace.files.is_empty() && workspace.owner.is_none() {
-            continue;
-        }
+    for fractal in manifest.fractals.values().filter(|fractal| is_managed(fractal)) {
         match files(manifest, fractal) {
-            Ok(files) => resources.extend(self::workspace(fractal, files)),
+            Ok(files) => resources.extend(workspace(fractal, files)),
             Err(bad) => notes.extend(bad),
         }
     }
     if notes.is_empty() { Ok(resources) } else { Err(notes) }
+}
+
+/// Whether the manifest says anything of the workspace itself.
+pub(crate) fn is_managed(fractal: &Fractal) -> bool {
+    let workspace = &fractal.workspace;
+    fractal.managed.files || !workspace.files.is_empty() || workspace.owner.is_some()
 }
 
 struct Wanted {
