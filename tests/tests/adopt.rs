@@ -63,6 +63,7 @@ async fn taken_over(version: Version) {
     );
 
     drift(&mut house).await;
+    a_room_without_an_address(&house).await;
     rooms_of_others(&mut house).await;
 }
 
@@ -98,6 +99,14 @@ async fn drift(house: &mut Installation) {
     assert!(manifest.lines().count() - same <= 3, "three lines at most are others:\n{manifest}\n{now}");
     let _ = house.stage.run(&["plan", "--exit-code"]).await.expect(0);
     assert_eq!(house.world().await, before, "nothing live has changed");
+}
+
+/// Other commands find it by its id as well.
+async fn a_room_without_an_address(house: &Installation) {
+    house.say("a01", "Peas in row three.").await;
+    let reset = house.stage.run(&["reset", "a01", "--history", "--yes", "a01"]).await.expect(0);
+    assert!(reset.stdout.contains("Room of a01 will lose"), "{}", reset.stdout);
+    let _ = house.stage.run(&["plan", "--exit-code"]).await.expect(0);
 }
 
 /// Rooms that our own user is not in, and rooms that another realm has marked, each take a word of their own.

@@ -225,6 +225,26 @@ pub struct Room {
     pub on_remove: OnRemove,
 }
 
+impl Room {
+    /// What leads to it: its id where the manifest names it by that, its alias otherwise.
+    pub fn address(&self, matrix: &Matrix) -> String {
+        self.id.as_ref().map_or_else(|| self.full_alias(matrix), |id| id.0.clone())
+    }
+
+    /// What people call it: its alias, or what else there is where none is asked for.
+    pub fn shown(&self, matrix: &Matrix) -> String {
+        match (&self.id, &self.name) {
+            (Some(_), Some(name)) if !self.aliased => name.clone(),
+            (Some(id), None) if !self.aliased => id.0.clone(),
+            _ => self.full_alias(matrix),
+        }
+    }
+
+    fn full_alias(&self, matrix: &Matrix) -> String {
+        format!("#{}:{}", self.alias, matrix.server_name)
+    }
+}
+
 /// Somebody who is to be in a room.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {

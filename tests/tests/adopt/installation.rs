@@ -253,6 +253,11 @@ impl Installation {
         self.state(&self.rooms[key], "m.room.topic", "", &json!({"topic": topic})).await;
     }
 
+    /// Somebody writes.
+    pub async fn say(&self, key: &str, text: &str) {
+        self.admin().say(&self.rooms[key], text).await.expect("said");
+    }
+
     pub async fn kick(&self, key: &str, name: &str) {
         let path = format!("/_matrix/client/v3/rooms/{}/kick", encode(&self.rooms[key]));
         self.admin()

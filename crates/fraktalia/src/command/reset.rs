@@ -41,7 +41,7 @@ struct Work<'a> {
     client: &'a Client,
     openclaw: Option<OpenClaw>,
     key: &'a str,
-    alias: String,
+    shown: String,
     room: RoomId,
     server: &'a str,
 }
@@ -63,11 +63,17 @@ pub async fn run(app: &App, args: &ResetArgs) -> Result<Exit, Failure> {
         return Err(SessionError::Unfinished(run.header.run.clone()).into());
     }
     let client = connect(&session).await?;
-    let server = section(&session)?.server_name.as_str();
-    let alias = format!("#{}:{server}", room.alias);
-    let found = find(&session, &client, &alias, &room.key).await?;
-    let work =
-        Work { session: &session, client: &client, openclaw, key: &room.key, alias, room: found, server };
+    let matrix = section(&session)?;
+    let found = find(&session, &client, &room.address(matrix), &room.key).await?;
+    let work = Work {
+        session: &session,
+        client: &client,
+        openclaw,
+        key: &room.key,
+        shown: room.shown(matrix),
+        room: found,
+        server: &matrix.server_name,
+    };
     let contents = work.look(app, parts).await?;
     out::data(&self::contents(&contents, &app.out))?;
     if contents.is_empty() {
@@ -111,16 +117,16 @@ fn chosen<'a>(session: &'a Session, key: &str) -> Result<&'a Room, Failure> {
     Ok(room)
 }
 
-async fn find(session: &Session, client: &Client, alias: &str, key: &str) -> Result<RoomId, Failure> {
+async fn find(session: &Session, client: &Client, address: &str, key: &str) -> Result<RoomId, Failure> {
     let realm = &session.manifest().realm;
-    match reset::find(client, alias, realm, key).await.map_err(unseen)? {
+    match reset::find(client, address, realm, key).await.map_err(unseen)? {
         Found::Ours(room) => Ok(room),
         Found::Nothing => Err(Failure::usage(
-            format!("there is no room {alias} yet"),
+            format!("there is no room {address} yet"),
             "`fraktalia plan` says what is missing",
         )),
         Found::NotOurs(_) => Err(Failure::Forbidden {
-            what: format!("{alias} is not ours: it lacks the marker of the realm `{realm}`"),
+            what: format!("{address} is not ours: it lacks the marker of the realm `{realm}`"),
             hint: "`fraktalia plan` says whose it is".into(),
         }),
     }
@@ -138,7 +144,7 @@ fn ask(app: &App, args: &ResetArgs, work: &Work<'_>) -> Result<(), Failure> {
         ));
     }
     let mut page = String::from("\n");
-    let text = format!("This cannot be taken back. Type `{}` to empty {}:", work.key, work.alias);
+    let text = format!("This cannot be taken back. Type `{}` to empty {}:", work.key, work.shown);
     Line::new().text(Tone::Strong, &text).write(&app.err, &mut page);
     let hint = format!("say --yes {} to go on without asking", work.key);
     let typed = out::ask(&format!("{} ", page.trim_end()), &hint)?;
@@ -153,12 +159,12 @@ impl Work<'_> {
     /// What will be gone.
     async fn look(&self, app: &App, parts: Parts) -> Result<Contents, Failure> {
         let doing = Doing::new(app.err);
-        doing.begin(&format!("looking at {}", self.alias));
+        doing.begin(&format!("looking at {}", self.shown));
         let media = async { if parts.media { self.place().media(None).await.map(Some) } else { Ok(None) } };
         let events = async { if parts.history { self.place().events().await.map(Some) } else { Ok(None) } };
         let (media, events) = tokio::try_join!(media, events).map_err(unseen)?;
         let sessions = if parts.session { Some(self.sessions().await.map_err(silent)?) } else { None };
-        Ok(Contents { alias: self.alias.clone(), media, events, sessions })
+        Ok(Contents { shown: self.shown.clone(), media, events, sessions })
     }
 
     async fn sessions(&self) -> Result<Vec<fraktalia_openclaw::Session>, SessionsError> {

@@ -14,7 +14,7 @@ use super::quantity::{age, bytes};
 #[derive(Clone, Debug)]
 pub struct Contents {
     /// The room.
-    pub alias: String,
+    pub shown: String,
     /// The media that were sent in it.
     pub media: Option<Media>,
     /// What was written in it.
@@ -36,9 +36,9 @@ impl Contents {
 pub fn contents(of: &Contents, look: &Look) -> String {
     let mut page = String::new();
     if of.is_empty() {
-        Line::new().text(Tone::Strong, &of.alias).plain(" is empty.").write(look, &mut page);
+        Line::new().text(Tone::Strong, &of.shown).plain(" is empty.").write(look, &mut page);
     } else {
-        Line::new().text(Tone::Strong, &of.alias).plain(" will lose").write(look, &mut page);
+        Line::new().text(Tone::Strong, &of.shown).plain(" will lose").write(look, &mut page);
     }
     if let Some(media) = &of.media {
         let (count, size) = (media.going.len(), bytes(media.bytes()));
@@ -113,7 +113,7 @@ mod tests {
         let session =
             serde_json::json!({"key": "agent:gar\u{1b}[2Jdener:matrix:channel:!x", "totalTokens": 12_403});
         let mut of = Contents {
-            alias: "#lounge:chat.home".into(),
+            shown: "#lounge:chat.home".into(),
             media: Some(Media {
                 going: vec![medium("a", 1_200_000), medium("b", 2_100_000)],
                 staying: BTreeMap::from([(Stays::State, 1), (Stays::OtherRoom, 2)]),

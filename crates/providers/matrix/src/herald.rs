@@ -83,7 +83,7 @@ impl Address {
             room.to_owned()
         } else {
             let found = manifest.rooms.get(room).ok_or_else(|| HeraldError::NoName(room.into()))?;
-            format!("#{}:{}", found.alias, matrix.server_name)
+            found.address(matrix)
         };
         Ok(Self {
             homeserver: matrix.homeserver.clone(),

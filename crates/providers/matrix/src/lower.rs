@@ -90,14 +90,6 @@ fn subject(room: &manifest::Room) -> String {
     room.fractal.clone().unwrap_or_else(|| room.key.clone())
 }
 
-fn full_alias(matrix: &manifest::Matrix, room: &manifest::Room) -> String {
-    match (&room.id, &room.name) {
-        (Some(_), Some(name)) if !room.aliased => name.clone(),
-        (Some(id), None) if !room.aliased => id.0.clone(),
-        _ => format!("#{}:{}", room.alias, matrix.server_name),
-    }
-}
-
 fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -> Wanted {
     let parent = room.parent.as_deref().filter(|parent| manifest.rooms.contains_key(*parent));
     let restricted = room.join_rule == Some(JoinRule::Restricted);
@@ -107,7 +99,7 @@ fn room(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) -
             key: room.key.clone(),
             id: room.id.clone(),
             from_realm: room.from_realm.clone(),
-            alias: full_alias(matrix, room),
+            alias: room.shown(matrix),
             aliased: room.aliased,
             space: room.space,
             name: room.name.clone(),
@@ -137,8 +129,8 @@ fn child(matrix: &manifest::Matrix, manifest: &Manifest, room: &manifest::Room) 
     Some(Resource {
         id: id::child(&space.key, &room.key),
         spec: MatrixSpec::Child(ChildSpec {
-            space_alias: full_alias(matrix, space),
-            room_alias: full_alias(matrix, room),
+            space_alias: space.shown(matrix),
+            room_alias: room.shown(matrix),
             space: Value::after(space_id.clone()),
             room: Value::after(room_id.clone()),
         }),
@@ -161,7 +153,7 @@ fn member(
     Resource {
         id: id::member(&room.key, &member.user.0),
         spec: MatrixSpec::Member(MemberSpec {
-            alias: full_alias(matrix, room),
+            alias: room.shown(matrix),
             room: Value::after(id::room(&room.key)),
             user: member.user.clone(),
             local: local.is_some(),
@@ -200,7 +192,7 @@ fn name(
     Some(Resource {
         id: id::room_name(&room.key, &member.user.0),
         spec: MatrixSpec::Name(NameSpec {
-            alias: full_alias(matrix, room),
+            alias: room.shown(matrix),
             room: Value::after(id::room(&room.key)),
             user: member.user.clone(),
             display_name,

@@ -113,9 +113,14 @@ pub struct Place<'a> {
     pub room: &'a RoomId,
 }
 
-/// Looks for the room with the key `key` of the realm.
-pub async fn find(client: &Client, alias: &str, realm: &str, key: &str) -> Result<Found, MatrixError> {
-    let Some(room) = client.resolve(alias).await? else { return Ok(Found::Nothing) };
+/// Looks for the room with the key `key` of the realm, at its id or alias.
+pub async fn find(client: &Client, address: &str, realm: &str, key: &str) -> Result<Found, MatrixError> {
+    let room = if address.starts_with('!') {
+        RoomId(address.to_owned())
+    } else {
+        let Some(room) = client.resolve(address).await? else { return Ok(Found::Nothing) };
+        room
+    };
     let state = client.room_state(&room).await?.unwrap_or_default();
     let view = RoomView::new(room.clone(), state);
     Ok(match tag(&view, client.me().await?, realm) {
