@@ -70,6 +70,9 @@ pub struct FileEvents {
     bell: Bell,
 }
 
+/// Directories that never stop coming and going are left to the next event.
+const MOST_LOOKS: usize = 100;
+
 /// What the kernel was asked to tell of.
 ///
 /// Never asked for something new while [`Shared::interest`] is held: the watcher answers from the thread on which it tells
@@ -150,13 +153,21 @@ impl FileEvents {
     /// Follows what is to be followed. Whether something was new.
     fn arm(&self) -> Result<bool, ObserveError> {
         let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = {
-            let mut interest = self.shared.interest();
-            interest.all = with_links(&interest.asked);
-            directories(&interest.all)
-        };
-        following.leave_all_but(&wanted);
-        following.follow(wanted)
+        let mut new = false;
+        // What came into a directory before it was followed made no event: whenever one is new, there is another look.
+        for _ in 0..MOST_LOOKS {
+            let wanted = {
+                let mut interest = self.shared.interest();
+                interest.all = with_links(&interest.asked);
+                directories(&interest.all)
+            };
+            following.leave_all_but(&wanted);
+            if !following.follow(wanted)? {
+                break;
+            }
+            new = true;
+        }
+        Ok(new)
     }
 }
 
