@@ -159,6 +159,21 @@ impl Stage {
         std::fs::write(path, text).expect("the file is written");
     }
 
+    /// The keys of the sessions that the gateway has.
+    ///
+    /// # Panics
+    /// Without a gateway, or when it does not answer.
+    pub async fn sessions(&self) -> Vec<String> {
+        let gateway = self.gateway.as_ref().expect("a gateway");
+        let mut list = tokio::process::Command::new(gateway.openclaw().cli_path());
+        list.args(["gateway", "call", "sessions.list", "--params", "{}", "--json"]);
+        list.env("OPENCLAW_CONFIG_PATH", self.path("gateway/openclaw.json"));
+        let output = list.output().await.expect("it runs");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let sessions = answer["sessions"].as_array().expect("a list").iter();
+        sessions.map(|session| session["key"].as_str().expect("a key").to_owned()).collect()
+    }
+
     /// Reads a file.
     ///
     /// # Panics

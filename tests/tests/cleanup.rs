@@ -112,16 +112,9 @@ impl Story {
 
     /// The agents that the gateway has sessions of.
     async fn sessions(&self) -> Vec<String> {
-        let gateway = self.stage.gateway.as_ref().expect("a gateway");
-        let mut list = tokio::process::Command::new(gateway.openclaw().cli_path());
-        list.args(["gateway", "call", "sessions.list", "--params", "{}", "--json"]);
-        list.env("OPENCLAW_CONFIG_PATH", self.stage.path("gateway/openclaw.json"));
-        let output = list.output().await.expect("it runs");
-        let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let sessions = answer["sessions"].as_array().expect("a list").iter();
-        let mut agents: Vec<String> = sessions
-            .filter_map(|session| session["key"].as_str()?.split(':').nth(1).map(str::to_owned))
-            .collect();
+        let keys = self.stage.sessions().await;
+        let mut agents: Vec<String> =
+            keys.iter().filter_map(|key| key.split(':').nth(1).map(str::to_owned)).collect();
         agents.sort();
         agents
     }

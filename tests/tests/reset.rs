@@ -94,16 +94,7 @@ impl Story {
 
     /// The sessions that the gateway has about the room.
     async fn sessions(&self) -> usize {
-        let gateway = self.stage.gateway.as_ref().expect("a gateway");
-        let mut list = tokio::process::Command::new(gateway.openclaw().cli_path());
-        list.args(["gateway", "call", "sessions.list", "--params", "{}", "--json"]);
-        list.env("OPENCLAW_CONFIG_PATH", self.stage.path("gateway/openclaw.json"));
-        let output = list.output().await.expect("it runs");
-        let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let sessions = answer["sessions"].as_array().expect("a list").iter();
-        sessions
-            .filter(|session| session["key"].as_str().is_some_and(|key| key.ends_with(&self.room)))
-            .count()
+        self.stage.sessions().await.iter().filter(|key| key.ends_with(&self.room)).count()
     }
 
     async fn ask(&self) -> String {
