@@ -29,11 +29,22 @@ struct Layer {
 
 fn layer(name: &str) -> Option<Layer> {
     let testkit = || vec!["fraktalia-testkit"];
-    let program = || [CORE, PROVIDERS, &["fraktalia-plane"]].concat();
+    let program = || [CORE, PROVIDERS, &["fraktalia-plane", "fraktalia-desk"]].concat();
     let (may_use, in_tests, never) = match name {
         "fraktalia-model" => (vec![], vec![], EFFECTS),
         "fraktalia-plan" => (vec!["fraktalia-model"], testkit(), EFFECTS),
         "fraktalia-desk" => (vec!["fraktalia-model"], vec![], TALK),
+        "fraktalia-room" => {
+            (vec!["fraktalia-desk", "fraktalia-model"], testkit(), &["reqwest", "axum"] as &[&str])
+        }
+        "fraktalia-door" => {
+            (vec!["fraktalia-desk", "fraktalia-model"], testkit(), &["reqwest", "matrix-sdk"] as &[&str])
+        }
+        "fraktalia-admin" => (
+            [CORE, &["fraktalia-desk", "fraktalia-room", "fraktalia-door"]].concat(),
+            testkit(),
+            &["matrix-sdk", "axum"] as &[&str],
+        ),
         "fraktalia-engine" => (vec!["fraktalia-model", "fraktalia-plan"], testkit(), &[] as &[&str]),
         "fraktalia-plane" => (vec![], testkit(), &[] as &[&str]),
         "fraktalia-plane-provider" => ([CORE, &["fraktalia-plane"]].concat(), testkit(), &[] as &[&str]),
