@@ -18,6 +18,8 @@ pub enum With {
     FileOnly,
     /// A gateway, with a model that answers.
     Gateway,
+    /// The same, and what its user says in encrypted rooms is encrypted.
+    EncryptingGateway,
 }
 
 /// Everything that a story needs. Dropping it ends what was started.
@@ -119,18 +121,28 @@ impl Stage {
         stage.write("secrets/password", PASSWORD);
         match with {
             With::FileOnly => stage.write("gateway/openclaw.json", FILE_ONLY),
-            With::Gateway => stage.start_gateway(&cache, environment).await,
+            With::Gateway => stage.start_gateway(&cache, environment, None).await,
+            With::EncryptingGateway => {
+                let device = stage.bot.device().await.expect("the bot's device");
+                stage.start_gateway(&cache, environment, Some(device)).await;
+            }
         }
         Some(stage)
     }
 
-    async fn start_gateway(&mut self, cache: &Cache, environment: &[(String, String)]) {
+    async fn start_gateway(
+        &mut self,
+        cache: &Cache,
+        environment: &[(String, String)],
+        encrypts_as: Option<String>,
+    ) {
         let model = ModelStandIn::start().await.expect("the model");
         let base = BaseConfig {
             model_base_url: model.base_url().to_owned(),
             homeserver: self.synapse.base_url(),
             bot: self.bot.clone(),
             catch_all: "felix".to_owned(),
+            encrypts_as,
         };
         let gateway = Gateway::start_in(cache, &self.path("gateway"), &base, environment).await;
         let gateway = gateway.expect("the gateway");

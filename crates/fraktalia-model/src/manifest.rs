@@ -498,6 +498,8 @@ pub struct AdminRoom {
     pub at: Span,
     /// The key or alias localpart of the room.
     pub room: String,
+    /// Who `fraktalia-admin` is there.
+    pub user: UserId,
     /// Who may approve.
     pub operators: Vec<UserId>,
     /// Who may propose.

@@ -189,6 +189,9 @@ impl Lowering<'_> {
             .iter()
             .filter(|(_, fractal)| matrix::is_own(fractal))
             .map(|(key, _)| key.value.clone());
+        if root.admin_room.as_ref().is_some_and(policy::makes_user) {
+            self.localparts.insert(policy::DESK_USER.into());
+        }
         self.localparts.extend(root.users.keys().map(|key| key.value.clone()).chain(own));
         if let Some(matrix) = matrix {
             self.server = Some(matrix.server_name.clone());

@@ -40,6 +40,8 @@ fn the_full_vocabulary_is_understood() {
     assert_eq!(manifest.hosts.keys().collect::<Vec<_>>(), ["local", "mox"]);
     assert_eq!(manifest.networks["garden-net"].bridge, "fkt-garden-net");
     assert_eq!(manifest.admin_room.as_ref().unwrap().expires_s, 86_400);
+    assert_eq!(manifest.admin_room.as_ref().unwrap().user.0, "@fraktalia:chat.home");
+    assert!(manifest.users["fraktalia"].bot, "it is made");
     assert_eq!(manifest.policy.protect[0].to_string(), "matrix/room/lounge");
 }
 

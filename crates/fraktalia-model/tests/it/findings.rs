@@ -271,6 +271,16 @@ admin_room:
   allow: { keys: [openclaw] }
 ");
 
+    the_user_of_the_admin_room_is_nobody_elses: found("\
+admin_room: { room: admin, user: ana, operators: [ana] }
+");
+
+    no_agent_is_the_user_of_the_admin_room: found("\
+fractals:
+  fraktalia: { members: [ana, ben], account: own }
+admin_room: { room: admin, operators: [ana] }
+");
+
     a_file_has_its_text_here_or_elsewhere: found("\
 fractals:
   gardener:

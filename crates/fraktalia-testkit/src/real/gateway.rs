@@ -28,6 +28,9 @@ pub struct BaseConfig {
     pub bot: Person,
     /// The agent for every room that nothing else is bound to.
     pub catch_all: String,
+    /// The bot's device, where it is to encrypt: OpenClaw does not ask the homeserver for it, and without one it encrypts
+    /// nothing and does not say so.
+    pub encrypts_as: Option<String>,
 }
 
 impl BaseConfig {
@@ -37,6 +40,9 @@ impl BaseConfig {
     pub fn to_json5(&self, dir: &Path, port: u16, token: &str) -> String {
         let quoted = |text: &str| json!(text).to_string();
         let path = |name: &str| json!(dir.join(name)).to_string();
+        let encryption = self.encrypts_as.as_ref().map_or_else(String::new, |device| {
+            format!("      encryption: true,\n      deviceId: {},\n", quoted(device))
+        });
         format!(
             r"// The gateway of a test. Whatever is not about fractals has to survive fraktalia unchanged,
 // these comments included.
@@ -88,7 +94,7 @@ impl BaseConfig {
       autoJoin: 'always',
       groupPolicy: 'open',
       joinIntro: false,
-    }},
+{encryption}    }},
   }},
 
   browser: {{ enabled: false }},
@@ -268,6 +274,7 @@ mod tests {
                 homeserver: self.synapse.base_url(),
                 bot: self.bot.clone(),
                 catch_all: "felix".to_owned(),
+                encrypts_as: None,
             }
         }
 
@@ -296,6 +303,7 @@ mod tests {
             homeserver: "http://127.0.0.1:2".to_owned(),
             bot: Person::new("http://127.0.0.1:2", "@agent:chat.test", "token"),
             catch_all: "felix".to_owned(),
+            encrypts_as: None,
         };
         let verdict = openclaw.validate(&base.to_json5(dir.path(), 1, "token")).await.expect("runs");
         assert!(verdict.valid, "{verdict:?}");

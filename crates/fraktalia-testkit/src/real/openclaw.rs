@@ -131,17 +131,14 @@ impl OpenClaw {
 
     fn environment(&self) -> Vec<(&'static str, String)> {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let mut environment = vec![
+        vec![
             ("PATH", self.cache.path_var()),
             ("HOME", text(self.home.join("home"))),
             ("OPENCLAW_STATE_DIR", text(self.home.join("state"))),
             ("LANG", "C.UTF-8".to_owned()),
             ("NO_COLOR", "1".to_owned()),
-        ];
-        if Path::new("/.dockerenv").exists() {
-            environment.push(("NODE_OPTIONS", format!("--require={}", self.home.join(SHIM_NAME).display())));
-        }
-        environment
+            ("NODE_OPTIONS", format!("--require={}", self.home.join(SHIM_NAME).display())),
+        ]
     }
 
     /// A copy of the database in which the Matrix plugin is recorded as installed (see `install/npm.rs`), and of
@@ -183,12 +180,18 @@ impl OpenClaw {
     }
 }
 
-const SHIM_NAME: &str = "not-a-container.cjs";
+const SHIM_NAME: &str = "machine.cjs";
 
-/// Some virtual machines are made from container images and carry a left-over `/.dockerenv`. OpenClaw would then
-/// look for itself among the engine's containers and refuse to start sandboxes.
+/// What a machine for tests is not, and OpenClaw takes for granted.
+///
+/// 1. Some virtual machines are made from container images and carry a left-over `/.dockerenv`. OpenClaw would then look
+///    for itself among the engine's containers and refuse to start sandboxes.
+/// 2. The Matrix plugin encrypts attachments by a native library that npm does not bring: it is downloaded from elsewhere
+///    when the plugin starts, and without it nothing is encrypted. Messages are encrypted by another library, which npm does
+///    bring. Where the native one is not there, attachments fail here, and all else is real.
 const SHIM: &str = r#"
 const fs = require("node:fs");
+const Module = require("node:module");
 const hidden = "/.dockerenv";
 const { accessSync, existsSync } = fs;
 fs.existsSync = (path) => path !== hidden && existsSync(path);
@@ -196,7 +199,20 @@ fs.accessSync = (path, mode) => {
   if (path === hidden) throw Object.assign(new Error(`ENOENT: ${hidden}`), { code: "ENOENT" });
   return accessSync(path, mode);
 };
-require("node:module").syncBuiltinESMExports();
+Module.syncBuiltinESMExports();
+
+const native = "@matrix-org/matrix-sdk-crypto-nodejs";
+const load = Module._load;
+Module._load = function (request, ...rest) {
+  if (request !== native) return load.call(this, request, ...rest);
+  try {
+    return load.call(this, request, ...rest);
+  } catch {
+    const missing = class { static encrypt() { throw new Error(`${native} is not installed`); } };
+    missing.decrypt = missing.encrypt;
+    return { Attachment: missing, EncryptedAttachment: missing };
+  }
+};
 "#;
 
 /// Single quotes for the shell.

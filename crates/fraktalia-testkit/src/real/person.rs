@@ -73,6 +73,12 @@ impl Person {
         &self.token
     }
 
+    /// The id of the device that the token belongs to.
+    pub async fn device(&self) -> Result<String> {
+        let answer = self.get("/_matrix/client/v3/account/whoami").await?;
+        Ok(answer["device_id"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// The HTTP client, for calls without a token.
     pub fn http(&self) -> &reqwest::Client {
         &self.http

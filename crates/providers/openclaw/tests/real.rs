@@ -184,6 +184,7 @@ impl Live {
             homeserver: synapse.base_url(),
             bot: bot.clone(),
             catch_all: "felix".to_owned(),
+            encrypts_as: None,
         };
         let gateway =
             Gateway::start(cache, &dir.path().join("gateway"), &base).await.expect("the gateway starts");

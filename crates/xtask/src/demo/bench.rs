@@ -201,6 +201,7 @@ async fn start_gateway(
         homeserver: synapse.base_url(),
         bot: bot.clone(),
         catch_all: CATCH_ALL.to_owned(),
+        encrypts_as: None,
     };
     say::begun("OpenClaw takes about ten seconds to start");
     let gateway = Gateway::start(cache, &dir.join("gateway"), &base).await?;

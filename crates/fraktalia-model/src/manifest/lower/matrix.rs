@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::policy::{DESK_USER, makes_user};
 use super::{Declared, Lowering};
 use crate::files::sha256_hex;
 use crate::manifest::finding::{Located, Mark};
@@ -87,6 +88,18 @@ impl Lowering<'_> {
                 owned_by: None,
             };
             users.insert(key.value.clone(), user);
+        }
+        if let Some(admin) = root.admin_room.as_ref().filter(|admin| makes_user(admin)) {
+            // Somebody may have declared it, to give it a name.
+            users.entry(DESK_USER.into()).or_insert_with(|| User {
+                at: self.span(admin.at),
+                id: id(DESK_USER),
+                display_name: None,
+                password: None,
+                bot: true,
+                on_remove: OnRemove::Keep,
+                owned_by: None,
+            });
         }
         let declared: HashMap<&str, Mark> =
             root.users.keys().map(|key| (key.value.as_str(), key.at)).collect();
@@ -179,6 +192,12 @@ impl Lowering<'_> {
         let named = members.map_or(&[][..], |members| &members.value);
         let errors = self.findings.errors();
         let mut members = self.members(named, bound.map_or(&[], Vec::as_slice));
+        if self.root.admin_room.as_ref().is_some_and(|admin| admin.room.value == key.value)
+            && let Some(user) = self.desk_user()
+            && !members.iter().any(|member| member.user == user)
+        {
+            members.push(Member { user, display_name: None, role: MemberRole::Named });
+        }
         let id = raw.and_then(|raw| self.room_id(raw));
         // Whoever is in a room that was there before is enough: nobody is brought in to make up the number.
         if bound.is_some() && !space && id.is_none() {

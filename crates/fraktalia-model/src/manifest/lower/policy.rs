@@ -9,10 +9,17 @@ use crate::output::UserId;
 
 /// How long a proposal lives, in seconds.
 const PROPOSAL_LIFE: u64 = 24 * 3600;
+/// Who `fraktalia-admin` is.
+pub(super) const DESK_USER: &str = "fraktalia";
 /// Proposals a day, open at once, and messages a minute.
 const PROPOSALS: (u32, u32, u32) = (3, 2, 6);
 /// The ports that may be forwarded.
 pub(in crate::manifest) const FORWARD_PORTS: (u16, u16) = (9000, 9099);
+
+/// Whether the admin room's own user is one that comes with it.
+pub(super) fn makes_user(raw: &raw::AdminRoom) -> bool {
+    raw.user.as_ref().is_none_or(|named| named.value == DESK_USER)
+}
 
 impl Lowering<'_> {
     pub(super) fn admin_room(&mut self, raw: &raw::AdminRoom, matrix: Option<&Matrix>) -> AdminRoom {
@@ -28,6 +35,16 @@ impl Lowering<'_> {
             let hint = "write a key of `rooms`, or the part of an alias between `#` and `:`";
             self.findings.error("manifest.bad-alias", raw.room.at, message, hint);
         }
+        let operators = self.operators(&raw.operators, matrix);
+        let proposers = self.users_named(&raw.proposers);
+        let user = self.desk_user().unwrap_or_else(|| UserId(String::new()));
+        if self.is_agent(&user, matrix) || operators.iter().chain(&proposers).any(|other| *other == user) {
+            let at = raw.user.as_ref().map_or(raw.at, |text| text.at);
+            let message =
+                format!("`{user}` would be `fraktalia-admin`, and proposes, approves or is an agent's");
+            let hint = "give it a user of its own: leave `user` away, and `fraktalia` is made";
+            self.findings.error("manifest.desk-user", at, message, hint);
+        }
         let commit = raw.commit.unwrap_or(false);
         if let Some(push) = raw.push.as_ref().filter(|push| push.value && !commit) {
             let message = "`push` needs something to push";
@@ -36,8 +53,9 @@ impl Lowering<'_> {
         AdminRoom {
             at: self.span(raw.at),
             room: raw.room.value.clone(),
-            operators: self.operators(&raw.operators, matrix),
-            proposers: self.users_named(&raw.proposers),
+            user,
+            operators,
+            proposers,
             write_to: raw.write_to.as_ref().map(|text| self.path(text)),
             commit,
             push: raw.push.as_ref().is_some_and(|push| push.value),
@@ -46,31 +64,37 @@ impl Lowering<'_> {
         }
     }
 
+    /// Who `fraktalia-admin` is, where there is an admin room.
+    pub(super) fn desk_user(&mut self) -> Option<UserId> {
+        match &self.root.admin_room.as_ref()?.user {
+            Some(named) => self.user(named),
+            None => self.server.as_ref().map(|server| UserId(format!("@{DESK_USER}:{server}"))),
+        }
+    }
+
     /// Who may approve. Whoever can speak as an agent could otherwise approve what that agent proposed.
     fn operators(&mut self, named: &[raw::Text], matrix: Option<&Matrix>) -> Vec<UserId> {
-        let own: Vec<String> = (self.root.fractals.iter())
-            .filter(|(_, fractal)| is_own(fractal))
-            .map(|(key, _)| key.value.clone())
-            .collect();
-        let is_agent = |user: &UserId| {
-            matrix.is_some_and(|matrix| {
-                matrix.bot == *user
-                    || matrix.localpart(user).is_some_and(|name| own.iter().any(|key| key == name))
-            })
-        };
         for text in named {
             // Named by localpart or full id; what is neither is reported below.
             let user = match (text.value.starts_with('@'), matrix) {
                 (false, Some(matrix)) => matrix.local(&text.value),
                 _ => UserId(text.value.clone()),
             };
-            if is_agent(&user) {
+            if self.is_agent(&user, matrix) {
                 let message = format!("`{}` is an agent's user, and cannot approve", text.value);
                 let hint = "name people; an agent belongs under `proposers`";
                 self.findings.error("manifest.agent-as-operator", text.at, message, hint);
             }
         }
         self.users_named(named)
+    }
+
+    /// Whether an agent speaks as that user.
+    fn is_agent(&self, user: &UserId, matrix: Option<&Matrix>) -> bool {
+        let Some(matrix) = matrix else { return false };
+        let named =
+            |name: &str| self.root.fractals.iter().any(|(key, fractal)| key.value == name && is_own(fractal));
+        matrix.bot == *user || matrix.localpart(user).is_some_and(named)
     }
 
     /// What is left out may not be asked for.
