@@ -1,3 +1,18 @@
-//! `fraktalia-admin`: the desk of the admin room at work. It drives the room, the door and the hands that plan and apply.
+//! `fraktalia-admin`: the desk of the admin room at work.
+//!
+//! ```text
+//! fraktalia-room ──events──► clerk ──► store, desk ──► outbox ──► lanes ──► room, hands, audit
+//!                              ▲                                    │
+//!                              └──────────── what came of it ◄──────┘
+//! ```
+//!
+//! The room, the hands and the door are crates of their own; here they are put together, and nothing is decided.
 
-pub mod hands;
+pub mod cli;
+pub mod clerk;
+pub mod lanes;
+pub mod ports;
+mod program;
+pub mod rules;
+
+pub use program::main;

@@ -1,3 +1,7 @@
-//! The program.
+//! The program. See the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fraktalia_admin::main()
+}

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS desk (id INTEGER PRIMARY KEY CHECK (id = 1), format I
 CREATE TABLE IF NOT EXISTS seen (event TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS act (seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, lane TEXT NOT NULL,
     what TEXT NOT NULL, done INTEGER, event TEXT);
+CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 1), token TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS to_do ON act (lane, seq) WHERE done IS NULL;
 ";
 
@@ -212,6 +213,26 @@ impl Store {
         write.execute(change, params![integer(anchor.seq), anchor.hash]).map_err(failed)?;
         dies(self.watcher.as_mut())?;
         write.commit().map_err(failed)?;
+        dies(self.watcher.as_mut())
+    }
+
+    /// Up to where the room was heard.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn position(&self) -> Result<Option<String>, StoreError> {
+        let question = "SELECT token FROM position WHERE id = 1";
+        let row = self.connection.query_row(question, [], |row| row.get(0)).optional();
+        row.map_err(|source| sqlite(&self.path, "read", source))
+    }
+
+    /// Says up to where the room was heard, once all of it was.
+    ///
+    /// # Errors
+    /// When it cannot be written; then it is heard again from the position before.
+    pub fn set_position(&mut self, token: &str) -> Result<(), StoreError> {
+        let change = "INSERT INTO position (id, token) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET token = ?1";
+        self.connection.execute(change, [token]).map_err(|source| sqlite(&self.path, "write", source))?;
         dies(self.watcher.as_mut())
     }
 

@@ -2,6 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+/// Where the programs of this user keep their state: `$XDG_STATE_HOME`, or what stands for it. A relative one is to be
+/// ignored, says the XDG specification.
+pub fn state_home() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
+}
+
 /// The state directory of one realm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatePaths {

@@ -142,14 +142,10 @@ fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
     std::path::absolute(&path).map_err(|source| Failure::File { doing: "find", path, source })
 }
 
-/// `$XDG_STATE_HOME`, or what stands for it. A relative one is to be ignored, says the XDG specification.
 fn state_home() -> Result<PathBuf, Failure> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state"))).ok_or_else(|| {
-        Failure::Environment {
-            what: "there is no place for our own files: neither XDG_STATE_HOME nor HOME is set".into(),
-            hint: "--state names a directory".into(),
-        }
+    fraktalia_engine::paths::state_home().ok_or_else(|| Failure::Environment {
+        what: "there is no place for our own files: neither XDG_STATE_HOME nor HOME is set".into(),
+        hint: "--state names a directory".into(),
     })
 }
 
