@@ -25,6 +25,8 @@ pub enum Break {
     Hang,
     /// It waits until [`Proxy::mend`], and is done then.
     Hold,
+    /// It is answered with an empty object at once, and done after [`Proxy::mend`].
+    Later,
     /// 500 with a Matrix error.
     ServerError,
     /// 200 with a page of HTML, as a misdirected reverse proxy gives it.
@@ -158,6 +160,7 @@ async fn pass(State(shared): State<Shared>, request: Request) -> Response {
         }
         Some(Break::Html) => return axum::response::Html("<html><h1>It works!</h1></html>").into_response(),
         Some(Break::Hold) => mended.await,
+        Some(Break::Later) => return later(shared, method, path, request),
         Some(Break::DoneButLost) | None => {}
     }
     match forward(&shared, method, &path, request).await {
@@ -165,6 +168,17 @@ async fn pass(State(shared): State<Shared>, request: Request) -> Response {
         Ok(response) => response,
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
+}
+
+/// Keeps a request until the door is mended, and answers as if it were done.
+fn later(shared: Shared, method: Method, path: String, request: Request) -> Response {
+    // The request waits from here on, and not from when its task first runs.
+    let mended = shared.mended.clone().notified_owned();
+    tokio::spawn(async move {
+        mended.await;
+        let _ = forward(&shared, method, &path, request).await;
+    });
+    ([(header::CONTENT_TYPE, "application/json")], "{}").into_response()
 }
 
 /// An answer whose body fails: the client sees the connection end before the answer is complete.
