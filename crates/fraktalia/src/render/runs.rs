@@ -298,11 +298,13 @@ mod tests {
                 plan: garden(),
                 before: BTreeMap::new(),
                 origin: None,
+                note: None,
             }),
             statuses,
             closed: closed.map(|outcome| ("2026-03-14T15:00:12Z".into(), outcome)),
             after: BTreeMap::new(),
             failure: None,
+            reopened: None,
         }
     }
 
