@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use fraktalia_desk::audit::{self, Anchor, Entry, Finding, Happened, anchor};
 use fraktalia_engine::{Run, StatePaths};
-use serde_json::{json, value::RawValue};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use crate::app::App;
 use crate::error::{Failure, chain};
@@ -95,7 +96,7 @@ impl Files {
         };
         for line in raw.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let text = String::from_utf8_lossy(line);
-            match serde_json::from_str::<&RawValue>(&text) {
+            match serde_json::from_str::<IgnoredAny>(&text) {
                 // A value would be written in another order.
                 Ok(_) => add(json!({ "kind": "audit", "line": text })),
                 Err(_) => add(json!({ "kind": "audit", "damaged": text })),
