@@ -274,11 +274,12 @@ async fn a_no_in_mid_run_takes_it_back() {
     let (say, stop) = watch::channel(false);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&lines);
+    let (key, credits) = (key("g.1.run"), credits());
     let run = house.hands.run(
-        &key("g.1.run"),
+        &key,
         &order,
         &plan.fingerprint,
-        &credits(),
+        &credits,
         move |line| told.lock().expect("lines").push(line),
         stop,
     );
@@ -292,7 +293,7 @@ async fn a_no_in_mid_run_takes_it_back() {
     assert!(matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")), "{outcome:?}");
     let lines = lines.lock().expect("lines").join("\n");
     assert!(lines.contains("1 of "), "{lines}");
-    house.hands.take_back(&key("g.1.run")).await.expect("it is taken back");
+    house.hands.take_back(&key).await.expect("it is taken back");
     assert_eq!(house.stage.world().await, before);
     assert_eq!(house.tree(), "");
 }

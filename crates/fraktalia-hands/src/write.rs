@@ -69,14 +69,6 @@ pub fn create(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| doing(&error))
 }
 
-/// What was written for an order, before it is applied.
-pub struct Written {
-    /// The files.
-    pub paths: Vec<PathBuf>,
-    /// Its commit.
-    pub commit: Option<String>,
-}
-
 impl Hands {
     /// Commits what is written, and pushes it, where that is wanted. Each step looks first whether it was done.
     pub(crate) async fn commit(
