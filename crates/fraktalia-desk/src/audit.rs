@@ -4,6 +4,7 @@
 //! is done again after a crash leaves one line. Whoever can write the file can write it anew from any line on, hashes
 //! included; that is seen by the [`Anchor`], which is kept elsewhere.
 
+pub mod anchor;
 mod file;
 mod verify;
 

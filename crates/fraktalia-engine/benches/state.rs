@@ -93,6 +93,7 @@ fn header() -> Entry {
         plan,
         before: Records::new(),
         origin: None,
+        note: None,
     }))
 }
 

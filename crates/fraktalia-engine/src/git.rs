@@ -9,7 +9,7 @@ mod clones;
 mod error;
 mod files;
 mod origin;
-mod program;
+pub mod program;
 mod remote;
 
 use serde::{Deserialize, Serialize};

@@ -43,6 +43,9 @@ pub enum Entry {
     Reopened {
         /// When, RFC 3339.
         at: String,
+        /// What whoever asked for it calls it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// Nothing more is going to happen.
     Close {
@@ -90,6 +93,9 @@ pub struct Header {
     /// The commit that the manifest was read from, where it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What whoever began it calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What happened to a step.
@@ -260,6 +266,8 @@ pub struct Run {
     pub after: BTreeMap<ResourceId, Option<Fingerprint>>,
     /// Why the first step failed that did.
     pub failure: Option<String>,
+    /// What whoever took it back after its end calls that.
+    pub reopened: Option<String>,
 }
 
 /// A sequence of entries that no run can have written.
@@ -295,7 +303,7 @@ impl Run {
             return Err(ReplayError::NoHeader);
         };
         let statuses = vec![Status::Untouched; header.plan.steps.len()];
-        let mut run = Self { header, statuses, closed: None, after: BTreeMap::new(), failure: None };
+        let mut run = Self { header, statuses, closed: None, after: BTreeMap::new(), failure: None, reopened: None };
         for entry in entries {
             run.apply(entry)?;
         }
@@ -311,8 +319,9 @@ impl Run {
             Entry::Open(_) => Err(ReplayError::NoHeader),
             Entry::Mark { .. } | Entry::Close { .. } if self.closed.is_some() => Err(ReplayError::AfterEnd),
             Entry::Mark { step, mark } => self.mark(step, mark),
-            Entry::Reopened { .. } => {
+            Entry::Reopened { note, .. } => {
                 self.closed = None;
+                self.reopened = note;
                 Ok(())
             }
             Entry::Close { at, outcome, after } => {

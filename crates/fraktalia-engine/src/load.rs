@@ -21,7 +21,17 @@ pub fn load(path: &Path) -> Loaded {
 
 /// The same, and all on disk that it depends on, the files that are missing included.
 pub fn load_with_targets(path: &Path) -> (Loaded, BTreeSet<Target>) {
-    let files = Noting { files: DiskFiles::new(), noted: Mutex::default() };
+    load_as_if_with_targets(path, &BTreeMap::new())
+}
+
+/// The same as if these files, by their absolute paths, said something else or were there at all. One that nothing
+/// includes is not among what was read.
+pub fn load_as_if_with_targets(
+    path: &Path,
+    texts: &BTreeMap<PathBuf, String>,
+) -> (Loaded, BTreeSet<Target>) {
+    let files = AsIf { files: DiskFiles::new(), texts };
+    let files = Noting { files, noted: Mutex::default() };
     let loaded = manifest::load(path, &files);
     (loaded, files.noted.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
@@ -51,7 +61,16 @@ impl Files for AsIf<'_> {
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<Listed>, FileError> {
-        self.files.list(dir)
+        let mut listed = self.files.list(dir)?;
+        for below in self.texts.keys().filter_map(|path| path.strip_prefix(dir).ok()) {
+            let mut names = below.iter();
+            let Some(name) = names.next() else { continue };
+            let name = name.to_string_lossy().into_owned();
+            if listed.iter().all(|known| known.name != name) {
+                listed.push(Listed { name, dir: names.next().is_some() });
+            }
+        }
+        Ok(listed)
     }
 
     fn hash_context(&self, dir: &Path) -> Result<String, FileError> {
@@ -64,12 +83,12 @@ impl Files for AsIf<'_> {
 }
 
 /// Writes down what is asked of it.
-struct Noting {
-    files: DiskFiles,
+struct Noting<F> {
+    files: F,
     noted: Mutex<BTreeSet<Target>>,
 }
 
-impl Noting {
+impl<F: Files> Noting<F> {
     fn note(&self, kind: impl Fn(PathBuf) -> Target, path: &Path) {
         if let Ok(path) = self.files.absolute(path) {
             self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(kind(path));
@@ -77,7 +96,7 @@ impl Noting {
     }
 }
 
-impl Files for Noting {
+impl<F: Files> Files for Noting<F> {
     fn absolute(&self, path: &Path) -> Result<PathBuf, FileError> {
         self.files.absolute(path)
     }
@@ -219,6 +238,36 @@ mod tests {
         let manifest = load(&path).manifest.unwrap();
         assert_eq!(manifest.networks.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(manifest.base, normal(dir.path()));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_yet_is_read_as_if_it_were_and_only_where_it_is_included() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fraktalia.yaml");
+        std::fs::write(&path, format!("{SMALL}include: ['more/**/*.yaml']\n")).unwrap();
+        let load = |name: &str| {
+            let file = dir.path().join(name);
+            let texts = BTreeMap::from([(file.clone(), "networks: { a: }\n".to_owned())]);
+            let (loaded, read) = load_as_if_with_targets(&path, &texts);
+            (loaded.manifest.unwrap().networks.len(), read.contains(&Target::Path(file)))
+        };
+        assert_eq!(load("more/deep/a.yaml"), (1, true));
+        assert_eq!(load("other/a.yaml"), (0, false));
+        assert!(!dir.path().join("more").exists(), "nothing is written");
+    }
+
+    #[test]
+    fn comments_at_the_head_of_a_file_ask_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fraktalia.yaml");
+        let print = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            load(&path).manifest.unwrap().fingerprint
+        };
+        let plain = print(SMALL);
+        assert_eq!(print(&format!("# Approved by @ana:chat.home\n\n  # and read\n{SMALL}")), plain);
+        assert_ne!(print(&format!("{SMALL}# at the end\n")), plain);
+        assert_ne!(print(&SMALL.replace("home", "shed")), plain);
     }
 
     #[test]

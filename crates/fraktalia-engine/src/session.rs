@@ -35,6 +35,7 @@ pub struct Session {
     secrets: Secrets,
     fault: Option<Fault>,
     origin: Mutex<Option<Origin>>,
+    note: Option<String>,
 }
 
 /// A plan, and how it came about.
@@ -144,13 +145,20 @@ impl Session {
     /// A session for `manifest`, with one provider for each system that it is about.
     pub fn new(manifest: Manifest, registry: Registry, paths: StatePaths) -> Self {
         let secrets = Secrets::new(&manifest.base);
-        Self { manifest, registry, paths, secrets, fault: None, origin: Mutex::default() }
+        Self { manifest, registry, paths, secrets, fault: None, origin: Mutex::default(), note: None }
     }
 
     /// With a journal that dies at a chosen entry, for tests of crashes.
     #[must_use]
     pub fn with_fault(mut self, fault: Option<Fault>) -> Self {
         self.fault = fault;
+        self
+    }
+
+    /// With a note for the journals of what this session does: by it, whoever began a run finds it again.
+    #[must_use]
+    pub fn with_note(mut self, note: Option<String>) -> Self {
+        self.note = note;
         self
     }
 
@@ -367,7 +375,7 @@ impl Session {
             return Err(SessionError::Unfinished(run.header.run.clone()));
         }
         let ledger = Ledger::load(&self.paths, &self.manifest.realm, &self.registry)?;
-        let header = Arc::new(Header { origin: self.origin(), ..header(plan, &ledger.records) });
+        let header = Arc::new(Header { origin: self.origin(), note: self.note.clone(), ..header(plan, &ledger.records) });
         let name = header.run.clone();
         if header.plan.steps.is_empty() && header.plan.changes.is_empty() {
             return self.record_only(header, ledger);
@@ -386,7 +394,7 @@ impl Session {
         let name = header.run.clone();
         if !header.plan.records.is_empty() || !header.plan.forgotten.is_empty() {
             let statuses = Vec::new();
-            let run = Run { header, statuses, closed: None, after: BTreeMap::new(), failure: None };
+            let run = Run { header, statuses, closed: None, after: BTreeMap::new(), failure: None, reopened: None };
             ledger.fold(&run, &Outcome::Applied, &self.registry);
             ledger.save(&self.paths, &self.manifest.realm)?;
         }
@@ -480,5 +488,6 @@ fn header(plan: Plan, records: &Records) -> Header {
         plan,
         before,
         origin: None,
+        note: None,
     }
 }

@@ -1,14 +1,14 @@
 //! What every command needs: the manifest, the state directory, a session, and how things are shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fraktalia_engine::session::Options;
 use fraktalia_engine::watch::files::Target;
 use fraktalia_engine::{Planned, Session, SessionError, StatePaths};
-use fraktalia_model::{Manifest, Severity, Sources};
+use fraktalia_model::{Loaded, Manifest, Severity, Sources};
 
-use crate::cli::{Common, RunFormat};
+use crate::cli::{AsIf, Common, RunFormat, WithArgs};
 use crate::error::Failure;
 use crate::render::look::{Detail, Look, Stream};
 use crate::render::note;
@@ -16,8 +16,11 @@ use crate::render::plan::About;
 use crate::{out, registry};
 
 /// The command line's common part, and the looks of both streams.
+#[derive(Clone)]
 pub struct App {
     common: Common,
+    /// Files of the manifest that are to say something else than they do, by their absolute paths.
+    as_if: BTreeMap<PathBuf, String>,
     /// How data is shown.
     pub out: Look,
     /// How talk is shown.
@@ -35,6 +38,12 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// With a note for the journals of what it does.
+    #[must_use]
+    pub fn with_note(self, note: Option<&String>) -> Self {
+        Self { session: self.session.with_note(note.cloned()), ..self }
+    }
+
     /// Plans, and finds out meanwhile which commit the manifest is of.
     pub async fn plan(&self, options: &Options, refresh: bool) -> Result<Planned, SessionError> {
         let path = &self.session.manifest().path;
@@ -48,7 +57,36 @@ impl Opened {
 impl App {
     /// For one command line.
     pub fn new(common: Common, detail: Detail) -> Self {
-        Self { common, out: Look::of(Stream::Out, detail), err: Look::of(Stream::Err, detail) }
+        let as_if = BTreeMap::new();
+        Self { common, as_if, out: Look::of(Stream::Out, detail), err: Look::of(Stream::Err, detail) }
+    }
+
+    /// The same, for a manifest as if these files stood in it.
+    pub fn with(&self, args: &WithArgs) -> Result<Self, Failure> {
+        let mut app = self.clone();
+        let base = absolute(self.common.manifest.clone())?;
+        let base = fraktalia_model::files::normal(base.parent().unwrap_or(Path::new("/")));
+        for AsIf { path, file } in &args.with {
+            app.as_if.insert(base.join(path), read_text(file)?);
+        }
+        Ok(app)
+    }
+
+    /// Reads the manifest, whatever is wrong with it, and all that it is read from.
+    pub fn load(&self) -> Result<(Loaded, BTreeSet<Target>), Failure> {
+        let (loaded, read) =
+            fraktalia_engine::load::load_as_if_with_targets(&self.common.manifest, &self.as_if);
+        let is_read = |path: &PathBuf| read.contains(&Target::Path(path.clone()));
+        // Where the manifest itself is no YAML, nobody knows what it includes.
+        if loaded.manifest.is_some()
+            && let Some(path) = self.as_if.keys().find(|path| !is_read(path))
+        {
+            return Err(Failure::usage(
+                format!("--with {}: the manifest includes no such file", path.display()),
+                "name a path that `include` covers, or add one to `include`",
+            ));
+        }
+        Ok((loaded, read))
     }
 
     /// How a plan is shown that is about to run: it is talk where the events are the data.
@@ -70,7 +108,7 @@ impl App {
     }
 
     fn manifest_with_targets(&self) -> Result<(Manifest, Sources, BTreeSet<Target>), Failure> {
-        let (loaded, targets) = fraktalia_engine::load::load_with_targets(&self.common.manifest);
+        let (loaded, targets) = self.load()?;
         let Some(manifest) = loaded.manifest else {
             return Err(Failure::Manifest {
                 path: self.common.manifest.clone(),
@@ -136,6 +174,15 @@ impl Place {
             Self::Below(path) => path.join(".clones"),
         })
     }
+}
+
+/// A file that stands for one of the manifest's; larger ones than those may be are none.
+fn read_text(path: &Path) -> Result<String, Failure> {
+    use fraktalia_model::Files;
+    let failed = |what| Failure::usage(format!("--with: {} {what}", path.display()), "name a file of YAML");
+    let bytes = fraktalia_engine::load::DiskFiles::new().read(path, 8 << 20);
+    let bytes = bytes.map_err(|error| failed(error.text))?;
+    String::from_utf8(bytes).map_err(|_| failed("is not UTF-8".to_owned()))
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {

@@ -9,20 +9,24 @@ mod args;
 mod daily;
 mod doctor;
 mod formats;
+mod history;
 mod init;
 mod watch;
+mod with;
 
 pub use adopt::{AdoptArgs, AdoptFormat};
 pub use args::{
-    ApplyArgs, CheckArgs, CompletionsArgs, ExplainArgs, ForwardArgs, GraphArgs, HistoryArgs, ManArgs,
+    ApplyArgs, CheckArgs, CompletionsArgs, ExplainArgs, ForwardArgs, GraphArgs, ManArgs,
     ModesArgs, PlanArgs, PlanningArgs, ReferenceArgs, ResumeArgs, RollbackArgs, RunArgs, ShowArgs,
     StatusArgs,
 };
 pub use daily::{CleanupArgs, InviteArgs, ResetArgs};
 pub use doctor::DoctorArgs;
 pub use formats::{Format, GraphFormat, LogFormat, OnFailure, PlanFormat, RunFormat};
+pub use history::{HistoryArgs, HistoryFormat};
 pub use init::{InitArgs, TokenSource};
 pub use watch::{GitArgs, WatchArgs, WatchPolicy};
+pub use with::{AsIf, WithArgs};
 
 /// Agents as code: rooms, agents, workspaces and sandboxes from one manifest.
 #[derive(Debug, Parser)]
@@ -58,7 +62,7 @@ const EXAMPLES: &str = "Examples:
 Data goes to stdout, talk to stderr. Colour follows NO_COLOR and CLICOLOR_FORCE.
 Exit codes: 0 done, 1 failure, 2 usage, 3 changes pending (with --exit-code), 10 manifest invalid,
 11 a system could not be observed, 12 saved plan stale, 13 unfinished run, 14 locked, 15 blocked,
-16 doctor found a failure, 20 failed and rolled back, 21 rollback incomplete, 22 applied but not converged.";
+16 doctor found a failure, 17 the audit was changed, 20 failed and rolled back, 21 rollback incomplete, 22 applied but not converged.";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -89,6 +93,9 @@ pub enum Command {
   fraktalia plan --target gardener         only the fractal `gardener` and what it needs
   fraktalia plan --exclude lounge          all but the room `lounge`
   fraktalia plan --out week.plan           keep it for `fraktalia apply week.plan`
+  fraktalia plan --from week.plan          show it again; asks no live system
+  fraktalia plan --with fractals.d/cook.yaml=/tmp/cook.yaml
+                                           as if that file stood there
   fraktalia plan --exit-code               3 when something would change, for scripts
   fraktalia plan --format markdown         a comment for a pull request")]
     Plan(PlanArgs),
@@ -118,7 +125,8 @@ Ctrl-C once: what is in flight is finished, then all is taken back. Twice: it st
     /// Take what already lives into the manifest: all of it, or one thing.
     #[command(after_long_help = adopt::HELP)]
     Adopt(AdoptArgs),
-    /// Earlier runs.
+    /// Earlier runs, and what was decided in the admin room.
+    #[command(after_long_help = history::HELP)]
     History(HistoryArgs),
     /// One run: what it was to do, and what became of each step.
     Show(ShowArgs),

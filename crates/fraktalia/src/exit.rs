@@ -44,6 +44,8 @@ exits! {
     BLOCKED = 15, "blocked: something in the way is not ours, or a policy forbids it", "the notes of the plan say what, and what to do";
     /// `doctor` found something that does not work or must not be. Not 11: a plan may be possible all the same.
     UNWELL = 16, "`doctor` found a failure", "each failure names its cure; `fraktalia doctor --fix` mends what is safe";
+    /// `history --verify` found what was not written so.
+    CHANGED = 17, "`history --verify`: the audit is not as it was written", "what is wrong is listed; put back the file that was there, or find out who changed it";
     /// Everything is as it was.
     ROLLED_BACK = 20, "apply failed, rolled back completely", "cure what failed, apply again";
     /// Something is left.

@@ -40,8 +40,13 @@ fn layer(name: &str) -> Option<Layer> {
         "fraktalia-door" => {
             (vec!["fraktalia-desk", "fraktalia-model"], testkit(), &["reqwest", "matrix-sdk"] as &[&str])
         }
+        "fraktalia-hands" => (
+            [CORE, &["fraktalia-desk"]].concat(),
+            testkit(),
+            &["reqwest", "axum", "bollard", "matrix-sdk"] as &[&str],
+        ),
         "fraktalia-admin" => (
-            [CORE, &["fraktalia-desk", "fraktalia-room", "fraktalia-door"]].concat(),
+            [CORE, &["fraktalia-desk", "fraktalia-room", "fraktalia-door", "fraktalia-hands"]].concat(),
             testkit(),
             &["matrix-sdk", "axum"] as &[&str],
         ),
@@ -52,7 +57,7 @@ fn layer(name: &str) -> Option<Layer> {
         "fraktalia" => (program(), testkit(), &[] as &[&str]),
         "fraktalia-testkit" => (CORE.to_vec(), vec![], &[] as &[&str]),
         "xtask" => (testkit(), vec![], &[] as &[&str]),
-        "fraktalia-tests" => ([program(), testkit(), vec!["fraktalia"]].concat(), vec![], &[] as &[&str]),
+        "fraktalia-tests" => ([program(), testkit(), vec!["fraktalia", "fraktalia-hands"]].concat(), vec![], &[] as &[&str]),
         _ => return None,
     };
     Some(Layer { may_use, in_tests, never })

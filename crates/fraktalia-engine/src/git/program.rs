@@ -34,7 +34,7 @@ const ALWAYS: [&str; 10] = [
 
 /// Whose configuration holds besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Config {
+pub enum Config {
     /// The operator's: credentials, proxies, keys.
     Operators,
     /// Nobody's.
@@ -42,7 +42,7 @@ pub(super) enum Config {
 }
 
 /// One call of the program.
-pub(super) struct Git {
+pub struct Git {
     command: Command,
     what: String,
     within: Duration,
@@ -76,39 +76,50 @@ impl Git {
     }
 
     /// With a setting of its own.
+    #[must_use]
     pub fn set(mut self, setting: impl AsRef<OsStr>) -> Self {
         self.command.arg("-c").arg(setting);
         self
     }
 
     /// In this repository, and none that is found on the way up.
+    #[must_use]
     pub fn repo(self, repo: &Path) -> Self {
         self.env("GIT_DIR", repo)
     }
 
+    /// With a variable of its own.
+    #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
+    /// With these arguments.
+    #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.command.args(args.into_iter().map(Into::into));
         self
     }
 
     /// Killed when it takes longer.
+    #[must_use]
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
     }
 
     /// Killed when it writes a larger file.
+    #[must_use]
     pub fn writing_at_most(mut self, bytes: u64) -> Self {
         self.largest_file = Some(bytes);
         self
     }
 
     /// What it printed, of which there may be so many bytes.
+    ///
+    /// # Errors
+    /// When it cannot be started, fails, prints more, or does not end.
     pub async fn run(self, limit: u64) -> Result<Vec<u8>, GitError> {
         let what = self.what.clone();
         let ran = self.start(limit).await?;
@@ -124,6 +135,9 @@ impl Git {
     }
 
     /// The same, whatever code it ended with.
+    ///
+    /// # Errors
+    /// When it cannot be started, prints more, or does not end.
     pub async fn start(mut self, limit: u64) -> Result<Ran, GitError> {
         let mut child = self.command.spawn().map_err(GitError::Program)?;
         let mut group = Group::of(&child);
@@ -151,7 +165,7 @@ impl Git {
 }
 
 /// How a call ended.
-pub(super) struct Ran {
+pub struct Ran {
     /// `None` when a signal ended it.
     pub code: Option<i32>,
     /// Its data.
@@ -203,7 +217,7 @@ impl Drop for Group {
 }
 
 /// A path as an argument that is none of git's options.
-pub(super) fn joined(option: &str, path: &Path) -> OsString {
+pub fn joined(option: &str, path: &Path) -> OsString {
     let mut argument = OsString::from(option);
     argument.push(PathBuf::from(path));
     argument

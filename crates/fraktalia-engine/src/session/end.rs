@@ -86,7 +86,7 @@ impl Session {
         let path = self.paths.journal(&name);
         let (journal, run) = Journal::reopen(&path, self.fault)?.ok_or_else(|| no_journal(&name))?;
         let applier = Applier::new(self.surroundings(options), journal, run);
-        applier.append(Entry::Reopened { at: clock::now() }).await?;
+        applier.append(Entry::Reopened { at: clock::now(), note: self.note.clone() }).await?;
         self.roll_back(applier, "it was asked for".into(), options).await
     }
 

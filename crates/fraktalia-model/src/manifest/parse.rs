@@ -75,6 +75,20 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
     Loaded { manifest: manifest.filter(|_| findings.errors() == 0), notes: findings.into_notes(), sources }
 }
 
+/// A text without the comments at its head: they ask for nothing, and so do not make a plan stale. Who proposed and
+/// approved a file is written there after it was planned.
+fn asking(text: &str) -> &str {
+    let mut rest = text;
+    while let Some((line, after)) = rest.split_once('\n') {
+        let line = line.trim_matches([' ', '\t', '\r']);
+        if !line.is_empty() && !line.starts_with('#') {
+            break;
+        }
+        rest = after;
+    }
+    rest
+}
+
 /// The hash of each file's text under the name that it has seen from the manifest.
 fn hashes(path: &Path, names: &[PathBuf], texts: &[String]) -> BTreeMap<PathBuf, String> {
     let dir = path.parent().unwrap_or(Path::new(""));
@@ -83,7 +97,7 @@ fn hashes(path: &Path, names: &[PathBuf], texts: &[String]) -> BTreeMap<PathBuf,
         .zip(texts)
         .map(|(name, text)| {
             let name = name.strip_prefix(dir).unwrap_or(name);
-            (name.to_path_buf(), crate::files::sha256_hex(text.as_bytes()))
+            (name.to_path_buf(), crate::files::sha256_hex(asking(text).as_bytes()))
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use clap_complete::Shell;
 use fraktalia_model::ResourceId;
 
-use super::{Format, GraphFormat, OnFailure, PlanFormat, RunFormat};
+use super::{Format, GraphFormat, OnFailure, PlanFormat, RunFormat, WithArgs};
 
 /// `forward`
 #[derive(Debug, Args)]
@@ -49,6 +49,9 @@ pub struct ModesArgs {
 /// `check`
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// What is to be read besides.
+    #[command(flatten)]
+    pub with: WithArgs,
     /// Shape of the findings.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -77,6 +80,12 @@ pub struct PlanArgs {
     /// What it is about.
     #[command(flatten)]
     pub planning: PlanningArgs,
+    /// What is to be read besides.
+    #[command(flatten)]
+    pub with: WithArgs,
+    /// Show a plan that was kept with `--out`, as it was made; no live system is asked.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["target", "exclude", "allow_removals", "refresh", "out"])]
+    pub from: Option<PathBuf>,
     /// Keep the plan in a file for `apply FILE`. Readable by you alone.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
@@ -111,9 +120,20 @@ pub struct ApplyArgs {
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,
+    /// Put a line of your own on record with the run; `history` shows it and finds the run by it.
+    #[arg(long, value_name = "TEXT", value_parser = note)]
+    pub note: Option<String>,
     /// How it is carried out.
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// A line that a journal may hold.
+fn note(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
+        return Err("write one line of at most 200 bytes".into());
+    }
+    Ok(text.into())
 }
 
 /// `resume`
@@ -132,6 +152,9 @@ pub struct RollbackArgs {
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,
+    /// Put a line of your own on record with what is taken back; `history` shows it and finds the run by it.
+    #[arg(long, value_name = "TEXT", value_parser = note)]
+    pub note: Option<String>,
     /// Shape of what is said while it runs.
     #[arg(long, value_enum, default_value_t)]
     pub format: RunFormat,
@@ -146,17 +169,6 @@ pub struct StatusArgs {
     /// Read every system afresh; believe no cache.
     #[arg(long)]
     pub refresh: bool,
-    /// Shape of the answer.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-/// `history`
-#[derive(Debug, Args)]
-pub struct HistoryArgs {
-    /// At most so many, the latest.
-    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
-    pub limit: usize,
     /// Shape of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

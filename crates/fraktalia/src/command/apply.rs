@@ -33,7 +33,7 @@ impl From<bool> for Asking {
 /// Plans or takes a saved plan, shows it, asks, applies, verifies.
 pub async fn apply(app: &App, args: &ApplyArgs) -> Result<Exit, Failure> {
     let kept = args.file.as_deref().map(saved::read).transpose()?;
-    let opened = app.open()?;
+    let opened = app.open()?.with_note(args.note.as_ref());
     // The lock comes first: what is planned under it is what is applied.
     let lock = opened.session.lock()?;
     if let Some(run) = opened.session.unfinished()? {
@@ -154,7 +154,7 @@ pub async fn resume(app: &App, args: &ResumeArgs) -> Result<Exit, Failure> {
 
 /// Takes back the unfinished run, or one that ended.
 pub async fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Failure> {
-    let opened = app.open()?;
+    let opened = app.open()?.with_note(args.note.as_ref());
     let lock = opened.session.lock()?;
     let session = &opened.session;
     let unfinished = session.unfinished()?;

@@ -20,7 +20,8 @@ struct Checked<'a> {
 
 /// Reads the manifest and says what is wrong with it.
 pub fn run(app: &App, args: &CheckArgs) -> Result<Exit, Failure> {
-    let mut loaded = fraktalia_engine::load::load(app.path());
+    let app = &app.with(&args.with)?;
+    let (mut loaded, _) = app.load()?;
     if let Some(manifest) = &loaded.manifest {
         let findings = registry::findings(manifest);
         loaded.notes.extend(findings.into_iter().map(of_the_manifest));

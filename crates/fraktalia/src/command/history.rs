@@ -1,9 +1,12 @@
 //! `history` and `show`: what was done before. No live system is asked.
 
+mod desk;
+
+use fraktalia_desk::audit::Entry;
 use fraktalia_engine::Run;
 
 use crate::app::{App, about};
-use crate::cli::{Format, HistoryArgs, ShowArgs};
+use crate::cli::{Format, HistoryArgs, HistoryFormat, ShowArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::out;
@@ -14,18 +17,44 @@ use crate::render::runs::{self, RunDocument};
 struct Runs<'a> {
     format: u16,
     runs: Vec<RunDocument<'a>>,
+    /// What the desk of the admin room wrote down meanwhile.
+    #[serde(skip_serializing_if = "<[Entry]>::is_empty")]
+    desk: &'a [Entry],
 }
 
-/// Lists the latest runs.
+/// Lists the latest runs, and what was decided meanwhile; or verifies or exports all of it.
 pub fn history(app: &App, args: &HistoryArgs) -> Result<Exit, Failure> {
-    let all = app.open()?.session.history()?;
-    let latest: &[Run] = &all[all.len().saturating_sub(args.limit)..];
+    let session = app.open()?.session;
+    let mut all = session.history()?;
+    let audit = desk::Files::of(session.paths());
+    if args.verify {
+        return audit.verify(&all, app);
+    }
+    if let Some(path) = &args.export {
+        return audit.export_to(path, &all, app);
+    }
+    if args.format == HistoryFormat::Jsonl {
+        out::data(&audit.lines(&all)?)?;
+        return Ok(Exit::OK);
+    }
+    let mut entries = Vec::new();
+    if let Some(note) = &args.note {
+        all.retain(|run| run.header.note.as_ref() == Some(note) || run.reopened.as_ref() == Some(note));
+    } else {
+        entries = audit.entries()?;
+    }
+    let earlier = all.len().saturating_sub(args.limit);
+    let latest: &[Run] = &all[earlier..];
+    // What was decided before the first run that is shown belongs to those that are not.
+    let since = if earlier > 0 { latest.first().map(|run| run.header.at.as_str()) } else { None };
+    entries.retain(|entry| since.is_none_or(|since| desk::when(entry).as_str() >= since));
+    let entries = &entries[entries.len().saturating_sub(args.limit.saturating_mul(10))..];
     match args.format {
-        Format::Json => {
+        HistoryFormat::Text => out::data(&runs::history(latest, entries, &app.out))?,
+        _ => {
             let runs = latest.iter().map(|run| runs::document(run, false)).collect();
-            out::json(&Runs { format: FORMAT, runs })?
+            out::json(&Runs { format: FORMAT, runs, desk: entries })?
         }
-        Format::Text => out::data(&runs::history(latest, &app.out))?,
     };
     Ok(Exit::OK)
 }

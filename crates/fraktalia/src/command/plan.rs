@@ -1,5 +1,7 @@
 //! `plan`: what would change, and why.
 
+use std::path::Path;
+
 use fraktalia_engine::session::Options;
 use fraktalia_plan::Plan;
 
@@ -13,6 +15,10 @@ use crate::render::{Line, Tone, json, markdown, plan};
 
 /// Plans, shows the plan, and keeps it where that was asked.
 pub async fn run(app: &App, args: &PlanArgs) -> Result<Exit, Failure> {
+    let app = &app.with(&args.with)?;
+    if let Some(path) = &args.from {
+        return kept(app, args, path);
+    }
     let opened = app.open()?;
     let planned = opened.plan(&options(&args.planning), args.planning.refresh).await?;
     let about = about(&opened.session, Some(&planned));
@@ -25,6 +31,22 @@ pub async fn run(app: &App, args: &PlanArgs) -> Result<Exit, Failure> {
         }
     };
     finish(app, args, &planned.plan, |_| out::data(&shown))
+}
+
+/// Shows a plan that was kept.
+fn kept(app: &App, args: &PlanArgs, path: &Path) -> Result<Exit, Failure> {
+    let kept = saved::read(path)?;
+    let opened = app.open()?;
+    let about = about(&opened.session, None);
+    match args.format {
+        PlanFormat::Text => out::data(&plan::text(&kept, &about, &opened.sources, &app.out))?,
+        PlanFormat::Markdown => out::data(&markdown::plan(&kept, &about))?,
+        PlanFormat::Json => out::json(&json::plan(&kept, None))?,
+    };
+    if kept.is_blocked() {
+        return Ok(blocked(&kept.notes));
+    }
+    Ok(if args.exit_code && !kept.is_empty() { Exit::PENDING } else { Exit::OK })
 }
 
 fn finish(

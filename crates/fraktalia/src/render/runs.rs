@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use fraktalia_desk::EventId;
+use fraktalia_desk::audit::{Entry, Happened};
 use fraktalia_engine::journal::Status;
 use fraktalia_engine::{Ended, Origin, Outcome, Run};
-use fraktalia_model::Sources;
+use fraktalia_model::{Sources, UserId};
 use serde::Serialize;
 
 use super::json::{self, PlanDocument};
@@ -29,6 +31,14 @@ pub struct RunDocument<'a> {
     pub why: Option<&'a str>,
     /// The version of fraktalia that began it.
     pub version: &'a str,
+    /// What whoever began it calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'a str>,
+    /// What whoever took it back after its end calls that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_back_note: Option<&'a str>,
+    /// Whether `rollback` may take it back, as far as can be said without a look at the systems.
+    pub can_be_taken_back: bool,
     /// The commit that its manifest was read from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<&'a Origin>,
@@ -48,10 +58,27 @@ pub fn document(run: &Run, with_plan: bool) -> RunDocument<'_> {
         outcome: outcome(run).0,
         why: why(run),
         version: &run.header.version,
+        note: run.header.note.as_deref(),
+        taken_back_note: run.reopened.as_deref(),
+        can_be_taken_back: can_be_taken_back(run),
         commit: run.header.origin.as_ref(),
         steps: run.statuses.iter().map(Status::name).collect(),
         plan: with_plan.then(|| json::plan(&run.header.plan, run.header.origin.as_ref())),
     }
+}
+
+fn can_be_taken_back(run: &Run) -> bool {
+    match &run.closed {
+        Some((_, Outcome::RolledBack { .. } | Outcome::Superseded)) => false,
+        _ => !run.passed_the_point_of_no_return(),
+    }
+}
+
+/// What people called the run, and its taking back.
+fn notes(run: &Run) -> Option<String> {
+    let taken_back = run.reopened.as_ref().map(|note| format!("taken back: {note}"));
+    let notes: Vec<String> = run.header.note.iter().cloned().chain(taken_back).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 fn outcome(run: &Run) -> (&'static str, &'static str, Tone) {
@@ -72,37 +99,125 @@ fn why(run: &Run) -> Option<&str> {
     }
 }
 
-/// The latest runs, the last one at the bottom.
-pub fn history(runs: &[Run], look: &Look) -> String {
+/// The latest runs and what was decided meanwhile, the last at the bottom.
+pub fn history(runs: &[Run], entries: &[Entry], look: &Look) -> String {
     let mut page = String::new();
-    if runs.is_empty() {
+    if runs.is_empty() && entries.is_empty() {
         Line::new().plain("No runs yet.").write(look, &mut page);
     }
     let name = runs.iter().map(|run| run.header.run.len()).max().unwrap_or(0);
+    let mut entries = entries.iter().peekable();
     for run in runs {
-        let (_, word, tone) = outcome(run);
-        let what = counts(&run.header.plan).unwrap_or_else(|| "only our own record changed".into());
-        let what = what.split(':').next().unwrap_or_default();
-        let mut line = Line::new()
-            .text(Tone::Strong, &run.header.run)
-            .to_column(name + 2, 2)
-            .text(Tone::Faint, &run.header.at)
-            .space(2)
-            .text(tone, word)
-            .to_column(name + 46, 2)
-            .hang()
-            .plain(what);
-        if let Some(origin) = &run.header.origin {
-            line = line.text(Tone::Faint, &format!("  @ {origin}"));
+        while let Some(entry) = entries.next_if(|entry| when(entry).as_str() < run.header.at.as_str()) {
+            decided(entry, look, &mut page);
         }
-        if look.detail == Detail::Full
-            && let Some(why) = why(run)
-        {
-            line = line.text(Tone::Faint, &format!("; {why}"));
-        }
-        line.write(look, &mut page);
+        line(run, name, look).write(look, &mut page);
     }
+    entries.for_each(|entry| decided(entry, look, &mut page));
     page
+}
+
+fn line(run: &Run, name: usize, look: &Look) -> Line {
+    let (_, word, tone) = outcome(run);
+    let what = counts(&run.header.plan).unwrap_or_else(|| "only our own record changed".into());
+    let what = what.split(':').next().unwrap_or_default();
+    let mut line = Line::new()
+        .text(Tone::Strong, &run.header.run)
+        .to_column(name + 2, 2)
+        .text(Tone::Faint, &run.header.at)
+        .space(2)
+        .text(tone, word)
+        .to_column(name + 46, 2)
+        .hang()
+        .plain(what);
+    if let Some(origin) = &run.header.origin {
+        line = line.text(Tone::Faint, &format!("  @ {origin}"));
+    }
+    if let Some(notes) = notes(run) {
+        line = line.text(Tone::Faint, &format!("  ({notes})"));
+    }
+    if look.detail == Detail::Full
+        && let Some(why) = why(run)
+    {
+        line = line.text(Tone::Faint, &format!("; {why}"));
+    }
+    line
+}
+
+/// When something was decided, RFC 3339, to the second as runs have it.
+pub fn when(entry: &Entry) -> String {
+    let seconds = i64::try_from(entry.event.at.0 / 1000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+/// `1 entry`, `2 entries`.
+pub fn plural(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// A line of the desk's.
+fn decided(entry: &Entry, look: &Look, page: &mut String) {
+    let (tone, who, what, events) = told(&entry.event.what);
+    let mut line = Line::indented(2).text(Tone::Faint, &when(entry)).space(2).text(tone, what.0).hang();
+    if let Some(who) = who {
+        line = line.plain(&format!(" by {who}"));
+    }
+    if !what.1.is_empty() {
+        line = line.plain(&format!(": {}", what.1));
+    }
+    let case = entry.event.case.iter().map(|case| match entry.event.round {
+        Some(round) => format!("case {case}, plan {round}"),
+        None => format!("case {case}"),
+    });
+    let about: Vec<String> = case.chain(events.into_iter().map(ToString::to_string)).collect();
+    if !about.is_empty() {
+        line = line.text(Tone::Faint, &format!("  ({})", about.join(", ")));
+    }
+    line.write(look, page);
+}
+
+type Told<'e> = (Tone, Option<&'e UserId>, (&'static str, String), Vec<&'e EventId>);
+
+fn told(what: &Happened) -> Told<'_> {
+    match what {
+        Happened::Proposed { by, event, name, .. } => {
+            (Tone::Own, Some(by), ("proposed", format!("`{name}`")), vec![event])
+        }
+        Happened::Refused { by, event, why } => {
+            (Tone::Faint, Some(by), ("refused what was written", why.clone()), vec![event])
+        }
+        Happened::Planned { fingerprint } => {
+            (Tone::Faint, None, ("planned", fingerprint.chars().take(12).collect()), Vec::new())
+        }
+        Happened::Approved { by, event, message, .. } => {
+            (Tone::Add, Some(by), ("approved", String::new()), vec![event, message])
+        }
+        Happened::Declined { by, event } => (Tone::Bad, Some(by), ("declined", String::new()), vec![event]),
+        Happened::Withdrawn { why } => (Tone::Warn, None, ("approval withdrawn", why.clone()), Vec::new()),
+        Happened::Void { why } => (Tone::Warn, None, ("void", why.clone()), Vec::new()),
+        Happened::Closed { why } => (Tone::Faint, None, ("closed", why.clone()), Vec::new()),
+        Happened::Started { run } => (Tone::Own, None, ("begun", run.to_string()), Vec::new()),
+        Happened::Applied { run, commit } => {
+            let commit = commit.as_ref().map_or(String::new(), |commit| format!(", commit {commit:.12}"));
+            (Tone::Add, None, ("applied", format!("run {run}{commit}")), Vec::new())
+        }
+        Happened::Failed { run, reason } => {
+            let run = run.as_ref().map_or(String::new(), |run| format!("run {run}: "));
+            (Tone::Bad, None, ("failed", format!("{run}{reason}")), Vec::new())
+        }
+        Happened::TakenBack { failed: None } => {
+            (Tone::Own, None, ("commit taken back", String::new()), Vec::new())
+        }
+        Happened::TakenBack { failed: Some(why) } => {
+            (Tone::Bad, None, ("commit not taken back", why.clone()), Vec::new())
+        }
+        Happened::Asked { by, event, question } => {
+            (Tone::Faint, Some(by), ("asked", format!("{question:?}").to_lowercase()), vec![event])
+        }
+        Happened::AskedRollback { by, event } => {
+            (Tone::Faint, Some(by), ("asked for a rollback", String::new()), vec![event])
+        }
+    }
 }
 
 /// One run: what it was to do, and what became of each step.
@@ -123,6 +238,9 @@ pub fn show(run: &Run, about: &About, look: &Look) -> String {
         let subject = origin.subject.as_ref().map_or_else(String::new, |subject| format!(": {subject}"));
         let text = format!("commit {}{branch}{changed}{subject}", origin.commit);
         Line::new().text(Tone::Faint, &text).write(look, &mut page);
+    }
+    if let Some(notes) = notes(run) {
+        Line::new().text(Tone::Faint, &format!("note: {notes}")).write(look, &mut page);
     }
     if let Some(why) = why(run) {
         Line::new().text(Tone::Bad, "because ").hang().plain(why).write(look, &mut page);
@@ -298,11 +416,13 @@ mod tests {
                 plan: garden(),
                 before: BTreeMap::new(),
                 origin: None,
+                note: None,
             }),
             statuses,
             closed: closed.map(|outcome| ("2026-03-14T15:00:12Z".into(), outcome)),
             after: BTreeMap::new(),
             failure: None,
+            reopened: None,
         }
     }
 
@@ -315,7 +435,7 @@ mod tests {
             run(Some(Outcome::Incomplete { why }), Vec::new()),
             run(None, Vec::new()),
         ];
-        insta::assert_snapshot!(history(&runs, &plain(120)));
+        insta::assert_snapshot!(history(&runs, &[], &plain(120)));
     }
 
     #[test]

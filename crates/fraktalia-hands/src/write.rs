@@ -1,0 +1,198 @@
+//! The file of an approved fragment, its commit, and the way back of both.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fraktalia_desk::{Credits, Key};
+use fraktalia_model::files::sha256_hex;
+
+use crate::Hands;
+use crate::manifest::Writing;
+use crate::record::{Record, failed};
+use crate::repository::{ACT, Done, Repository};
+
+/// The text of the file: who is to thank, then the fragment as it was approved.
+pub fn text(key: &Key, credits: &Credits, fragment: &str) -> String {
+    let by = |event: &dyn std::fmt::Display| format!(" ({event})");
+    let mut text = String::new();
+    if let Some(who) = &credits.proposed_by {
+        let event = credits.proposal.as_ref().map_or_else(String::new, |event| by(event));
+        text += &format!("# Proposed by {}{event}.\n", one_line(&who.0));
+    }
+    text += &format!("# Approved by {}{}.\n", one_line(&credits.approved_by.0), by(&credits.reaction));
+    text += &format!("# {ACT}: {key}\n");
+    text += fragment;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// The message of a commit.
+pub fn message(subject: &str, key: &Key, credits: &Credits) -> String {
+    let mut body = String::new();
+    if let Some(who) = &credits.proposed_by {
+        body += &format!("Proposed by {}\n", one_line(&who.0));
+    }
+    body += &format!("Approved by {}\n", one_line(&credits.approved_by.0));
+    let events = credits.proposal.iter().chain([&credits.message, &credits.reaction]);
+    let events: String = events.map(|event| format!("Matrix-Event: {event}\n")).collect();
+    format!("{subject}\n\n{body}\n{ACT}: {key}\n{events}")
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(255).collect()
+}
+
+/// Puts a text where nothing is; whole, on disk, and readable as other files of a tree are. The same text is a repeat.
+pub fn create(path: &Path, text: &str) -> Result<(), String> {
+    let doing = |error: &dyn std::fmt::Display| failed("write", path, error);
+    let dir = path.parent().ok_or_else(|| doing(&"it is in no directory"))?;
+    std::fs::create_dir_all(dir).map_err(|error| doing(&error))?;
+    let there = path.symlink_metadata();
+    if there.is_ok() {
+        return match std::fs::read(path) {
+            Ok(bytes) if bytes == text.as_bytes() => Ok(()),
+            _ => Err(format!("{} is there already, and is not ours to write", path.display())),
+        };
+    }
+    // The name begins with a dot, which no `include` covers.
+    let new = tempfile::Builder::new().prefix(".fraktalia-").tempfile_in(dir);
+    let written = new.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path).map_err(|error| error.error)?;
+        std::fs::File::open(dir)?.sync_all()
+    });
+    written.map_err(|error| doing(&error))
+}
+
+impl Hands {
+    /// Commits what is written, and pushes it, where that is wanted. Each step looks first whether it was done.
+    pub(crate) async fn commit(
+        &self,
+        key: &Key,
+        paths: &[PathBuf],
+        message: &str,
+        writing: &Writing,
+    ) -> Result<Option<String>, String> {
+        if !writing.commit {
+            return Ok(None);
+        }
+        let repository = Repository::of(&writing.dir, &writing.server).await?;
+        let upstream = if writing.push { Some(repository.upstream().await?) } else { None };
+        if !matches!(repository.done(key).await?, Some(Done::Committed(_))) {
+            if let Some(upstream) = &upstream {
+                repository.only_ours(upstream).await?;
+            }
+            repository.commit(paths, message).await?;
+            self.step("committed");
+        }
+        let Some(Done::Committed(commit)) = repository.done(key).await? else {
+            return Err("the commit that was just made is not there: something else writes the branch".into());
+        };
+        if let Some(upstream) = &upstream
+            && !repository.is_pushed(upstream, &commit).await?
+        {
+            repository.push(upstream).await.map_err(|why| format!("the push was refused: {why}"))?;
+            self.step("pushed");
+        }
+        Ok(Some(commit))
+    }
+
+    /// The commit of an act that stands.
+    pub(crate) async fn commit_of(&self, key: &Key) -> Option<String> {
+        let record = self.record(key).ok()??;
+        if !record.commit {
+            return None;
+        }
+        let repository = Repository::of(self.folder(), "localhost").await.ok()?;
+        match repository.done(key).await {
+            Ok(Some(Done::Committed(commit))) => Some(commit),
+            _ => None,
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.manifest.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Takes back the commit of a run, or the file where there is none. Repeated, it does nothing more.
+    ///
+    /// # Errors
+    /// Why it could not be; mostly, that somebody has changed the same since.
+    pub async fn take_back(&self, run: &Key) -> Result<(), String> {
+        let Some(record) = self.record(run)? else { return Ok(()) };
+        self.wait_for_child(&record).await;
+        if record.commit {
+            let server = self.manifest().ok().and_then(|manifest| manifest.matrix);
+            let server = server.map_or_else(|| "localhost".to_owned(), |matrix| matrix.server_name);
+            let repository = Repository::of(self.folder(), &server).await?;
+            if self.take_back_commit(&repository, run, record.push).await? {
+                return Ok(());
+            }
+            // It was not committed yet.
+            if let Some((path, _)) = &record.file
+                && path.symlink_metadata().is_ok()
+            {
+                repository.unstage(path).await?;
+            }
+        }
+        self.restore(&record)
+    }
+
+    /// Whether there was a commit.
+    async fn take_back_commit(&self, repository: &Repository, run: &Key, push: bool) -> Result<bool, String> {
+        let upstream = if push { Some(repository.upstream().await?) } else { None };
+        let done = repository.done(run).await?;
+        let Some(done) = done else { return Ok(false) };
+        if let Done::Committed(commit) = done {
+            repository.take_back(&commit, run).await?;
+            self.step("taken back");
+        }
+        if let Some(upstream) = &upstream {
+            // What never got there needs not be taken back there.
+            repository.push_the_way_back(upstream, run).await?;
+        }
+        Ok(true)
+    }
+
+    /// Without a commit: what we wrote goes, if it is still what we wrote.
+    fn restore(&self, record: &Record) -> Result<(), String> {
+        for (path, text) in &record.before {
+            crate::take_in::put(path, text).map_err(|error| failed("restore", path, &error))?;
+        }
+        let Some((path, sha256)) = &record.file else { return Ok(()) };
+        match std::fs::read(path) {
+            Ok(bytes) if sha256_hex(&bytes) == *sha256 => {
+                std::fs::remove_file(path).map_err(|error| failed("remove", path, &error))?;
+                self.step("removed");
+                Ok(())
+            }
+            Ok(_) => Err(format!("{} is not what we wrote any more, and stays", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("read", path, &error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_never_written_over_and_the_same_text_is_a_repeat() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d/cook.yaml");
+        create(&path, "a\n").unwrap();
+        create(&path, "a\n").unwrap();
+        assert!(create(&path, "b\n").unwrap_err().contains("is there already"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n");
+        assert_eq!(std::fs::read_dir(dir.path().join("d")).unwrap().count(), 1, "nothing else is left");
+        let link = dir.path().join("d/link.yaml");
+        std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+        assert!(create(&link, "a\n").is_err(), "a link that leads nowhere is something too");
+    }
+}

@@ -1,0 +1,346 @@
+//! The desk's hands: the built program, a real homeserver, and a repository with a remote.
+
+use std::sync::{Arc, Mutex};
+
+use fraktalia_desk::commands::Question;
+use fraktalia_desk::{Credits, EventId, Key, Order, Outcome, Plan, Planned};
+use fraktalia_hands::{Drift, Hands};
+use fraktalia_model::UserId;
+use fraktalia_testkit::git::Repository;
+use fraktalia_testkit::proxy::Break;
+use fraktalia_tests::{SERVER, Stage, With};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+const WISHES: &str = "\
+include: ['fractals.d/*.yaml']
+users: { ana: {}, ben: {} }
+rooms:
+  ops: { name: Operations, topic: For operators, members: [ana] }
+admin_room:
+  room: ops
+  operators: [ana]
+  proposers: [ben]
+  write_to: fractals.d
+  commit: true
+  push: true
+";
+
+/// A stage whose manifest lies in a repository and is applied.
+struct House {
+    stage: Stage,
+    repository: Repository,
+    hands: Hands,
+}
+
+impl House {
+    async fn set() -> Option<Self> {
+        let stage = Stage::set(With::FileOnly).await?;
+        let repository = Repository::new(&stage.path("repository"));
+        repository.write("fraktalia.yaml", &stage.manifest_for_anywhere(WISHES));
+        repository.push("Begin");
+        repository.git(&["branch", "--quiet", "--set-upstream-to=origin/main"]);
+        let hands = Hands::new(stage.program(), &repository.path("fraktalia.yaml"), &stage.path("state"));
+        let house = Self { hands: hands.expect("hands"), stage, repository };
+        let _ = house.program(&["apply", "--yes"]).await.expect(0);
+        Some(house)
+    }
+
+    async fn program(&self, args: &[&str]) -> fraktalia_tests::Ran {
+        let manifest = self.repository.path("fraktalia.yaml").display().to_string();
+        self.stage.run(&[&["-f", &manifest], args].concat()).await
+    }
+
+    /// Plans a fractal; the plan has to be one.
+    async fn plan(&self, order: &Order) -> Plan {
+        match self.hands.plan(&key("plan.1"), order).await {
+            Planned::Plan(plan) => plan,
+            other => panic!("no plan of {order:?}: {other:?}"),
+        }
+    }
+
+    async fn run(&self, hands: &Hands, run: &str, order: &Order, fingerprint: &str) -> Outcome {
+        let (_go, stop) = watch::channel(false);
+        hands.run(&key(run), order, fingerprint, &credits(), |_| {}, stop).await
+    }
+
+    /// What is not committed, and what is not pushed.
+    fn tree(&self) -> String {
+        let status = self.repository.git(&["status", "--porcelain", "--branch", "--untracked-files=all"]);
+        status.trim_start_matches("## main...origin/main").trim().to_owned()
+    }
+
+    /// How many commits carry that line.
+    fn commits(&self, trailer: &str, run: &str) -> usize {
+        let grep = format!("--grep={trailer}: {run}$");
+        self.repository.git(&["log", "--format=%H", &grep]).lines().count()
+    }
+
+    async fn runs(&self, note: &str) -> Vec<Value> {
+        let ran = self.program(&["history", "--format", "json", "--note", note]).await.expect(0);
+        let runs: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        runs["runs"].as_array().cloned().expect("a list")
+    }
+
+    async fn rename(&self, alias: &str, name: &str) {
+        let room = self.stage.room(alias).await.expect("the room");
+        let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.name");
+        let path = path.replace('!', "%21").replace(':', "%3A");
+        self.stage.synapse.admin().put(&path, &json!({ "name": name })).await.expect("it is renamed");
+    }
+}
+
+fn key(text: &str) -> Key {
+    serde_json::from_value(json!(text)).expect("a key")
+}
+
+fn credits() -> Credits {
+    let event = |text: &str| EventId::new(text).expect("an event");
+    Credits {
+        proposed_by: Some(UserId(format!("@ben:{SERVER}"))),
+        proposal: Some(event("$proposal")),
+        approved_by: UserId(format!("@ana:{SERVER}")),
+        reaction: event("$reaction"),
+        message: event("$message"),
+    }
+}
+
+fn fractal(name: &str) -> Order {
+    let fragment = format!("fractals:\n  {name}:\n    purpose: Cooks.\n    members: [ana]\n");
+    Order::Add { name: name.into(), fragment }
+}
+
+fn applied(outcome: &Outcome) -> (String, Option<String>) {
+    match outcome {
+        Outcome::Applied { run, commit } => (run.clone(), commit.clone()),
+        other => panic!("it was not applied: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_fractal_is_planned_without_a_trace_and_then_written_committed_pushed_and_applied_once() {
+    let Some(house) = House::set().await else { return };
+    let order = fractal("cook");
+    let before = (house.tree(), house.repository.head(), house.stage.world().await);
+    let plan = house.plan(&order).await;
+    assert_eq!(before, (house.tree(), house.repository.head(), house.stage.world().await), "plan changed something");
+    assert!(plan.changes.contains("cook") && !plan.empty, "{}", plan.changes);
+    assert!(!plan.changes.contains('\u{1b}'));
+    assert!(plan.summary.contains("1 room") && plan.summary.contains("1 agent"), "{}", plan.summary);
+    assert_eq!(house.plan(&order).await.fingerprint, plan.fingerprint, "the same plan in the same world");
+
+    // Something of the operator's is staged meanwhile, and none of our business.
+    house.repository.write("notes.txt", "mine");
+    house.repository.git(&["add", "notes.txt"]);
+    let outcome = house.run(&house.hands, "c1.1.run", &order, &plan.fingerprint).await;
+    let (run, commit) = applied(&outcome);
+    let commit = commit.expect("a commit");
+    assert_eq!(house.tree(), "A  notes.txt");
+    assert_eq!(house.repository.git(&["show", "--name-only", "--format=", &commit]), "fractals.d/cook.yaml");
+    assert_eq!(house.repository.git(&["rev-parse", "origin/main"]), commit);
+    let message = house.repository.git(&["show", "--no-patch", "--format=%B", &commit]);
+    for line in ["Add the fractal cook", "Fraktalia-Act: c1.1.run", "Matrix-Event: $reaction"] {
+        assert!(message.lines().any(|other| other == line), "{message}");
+    }
+    let text = std::fs::read_to_string(house.repository.path("fractals.d/cook.yaml")).expect("the file");
+    assert!(text.starts_with("# Proposed by @ben:chat.stage ($proposal).\n# Approved by @ana:chat.stage ($reaction).\n"));
+    assert!(house.stage.room("cook").await.is_some());
+
+    let again = house.run(&house.hands, "c1.1.run", &order, &plan.fingerprint).await;
+    assert_eq!(again, outcome, "the same key again");
+    assert_eq!((house.commits("Fraktalia-Act", "c1.1.run"), house.runs("c1.1.run").await.len()), (1, 1));
+
+    // The way back: the run and its commit, so that the next apply does not do it all again.
+    let back = house.plan(&Order::Rollback).await;
+    assert!(back.summary.contains(&run), "{}", back.summary);
+    let outcome = house.run(&house.hands, "c2.1.run", &Order::Rollback, &back.fingerprint).await;
+    assert_eq!(applied(&outcome).0, run);
+    assert_eq!(house.stage.world().await, before.2);
+    assert_eq!(house.tree(), "A  notes.txt");
+    assert!(!house.repository.path("fractals.d/cook.yaml").exists());
+    assert_eq!(house.commits("Fraktalia-Taken-Back", "c1.1.run"), 1);
+    assert_eq!(house.repository.git(&["rev-parse", "origin/main"]), house.repository.head());
+    let again = house.run(&house.hands, "c2.1.run", &Order::Rollback, &back.fingerprint).await;
+    assert_eq!(again, outcome, "the same rollback again");
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn hands_that_die_after_any_of_their_steps_come_to_the_same_end() {
+    let Some(house) = House::set().await else { return };
+    for (number, step) in ["recorded", "written", "committed", "pushed", "begun"].into_iter().enumerate() {
+        let order = fractal(&format!("cook{number}"));
+        let run = format!("d{number}.1.run");
+        let plan = house.plan(&order).await;
+        let dying = house.hands.clone().with_hook(move |at| assert_ne!(at, step, "it dies here"));
+        let (_go, stop) = watch::channel(false);
+        let (task_order, fingerprint, task_key) = (order.clone(), plan.fingerprint.clone(), key(&run));
+        let died = tokio::spawn(async move {
+            dying.run(&task_key, &task_order, &fingerprint, &credits(), |_| {}, stop).await
+        });
+        assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
+        let outcome = house.run(&house.hands, &run, &order, &plan.fingerprint).await;
+        applied(&outcome);
+        assert_eq!(house.tree(), "", "after {step}");
+        let counts = (house.commits("Fraktalia-Act", &run), house.runs(&run).await.len());
+        assert_eq!(counts, (1, 1), "commits and runs after {step}");
+        let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_dies_in_a_run_is_gone_on_with() {
+    let Some(house) = House::set().await else { return };
+    let order = fractal("cook");
+    let plan = house.plan(&order).await;
+    let dying = house.hands.clone().with_env("FRAKTALIA_TEST_DIE", "after:2");
+    let outcome = house.run(&dying, "e.1.run", &order, &plan.fingerprint).await;
+    assert!(matches!(&outcome, Outcome::Stuck { run: Some(_), .. }), "{outcome:?}");
+    let outcome = house.run(&house.hands, "e.1.run", &order, &plan.fingerprint).await;
+    applied(&outcome);
+    assert_eq!((house.commits("Fraktalia-Act", "e.1.run"), house.runs("e.1.run").await.len()), (1, 1));
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_leaves_nothing_behind() {
+    let Some(house) = House::set().await else { return };
+    let order = fractal("cook");
+    let before = house.stage.world().await;
+
+    // The world is not the one that was planned for.
+    let plan = house.plan(&order).await;
+    let manifest = house.repository.path("fraktalia.yaml");
+    let text = std::fs::read_to_string(&manifest).expect("the manifest");
+    house.repository.write("fraktalia.yaml", &text.replace("For operators", "For all operators"));
+    house.repository.push("Another topic");
+    let outcome = house.run(&house.hands, "f1.1.run", &order, &plan.fingerprint).await;
+    assert_eq!(outcome, Outcome::Stale);
+    assert_eq!(house.tree(), "");
+    house.repository.write("fraktalia.yaml", &text);
+    house.repository.push("The old topic");
+
+    // Another run is at work.
+    let plan = house.plan(&order).await;
+    let paths = fraktalia_engine::StatePaths::new(house.stage.path("state"));
+    let lock = fraktalia_engine::Lock::acquire(&paths).expect("the lock");
+    let head = house.repository.head();
+    let outcome = house.run(&house.hands, "f2.1.run", &order, &plan.fingerprint).await;
+    assert!(matches!(outcome, Outcome::Busy(_)), "{outcome:?}");
+    assert_eq!((house.tree().as_str(), house.repository.head()), ("", head));
+    drop(lock);
+
+    // A system fails in mid-run: the run is taken back by itself, the commit when the desk says so.
+    house.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::ServerError));
+    let outcome = house.run(&house.hands, "f3.1.run", &order, &plan.fingerprint).await;
+    assert!(matches!(&outcome, Outcome::RolledBack { run: Some(_), .. }), "{outcome:?}");
+    house.stage.proxy.mend();
+    for _ in 0..2 {
+        house.hands.take_back(&key("f3.1.run")).await.expect("it is taken back");
+        assert_eq!(house.commits("Fraktalia-Taken-Back", "f3.1.run"), 1);
+    }
+    assert_eq!(house.repository.git(&["rev-parse", "origin/main"]), house.repository.head());
+
+    // The remote refuses.
+    let hook = house.repository.remote().join("hooks/pre-receive");
+    std::fs::write(&hook, "#!/bin/sh\necho closed for today >&2\nexit 1\n").expect("a hook");
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it runs");
+    let plan = house.plan(&order).await;
+    let outcome = house.run(&house.hands, "f4.1.run", &order, &plan.fingerprint).await;
+    let Outcome::RolledBack { run: None, reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("closed for today"), "{reason}");
+    assert!(!house.repository.path("fractals.d/cook.yaml").exists());
+    assert_eq!(house.runs("f4.1.run").await.len(), 0, "nothing was applied");
+    assert_eq!(house.stage.world().await, before);
+
+    // The operator's own commits are not ours to push.
+    std::fs::remove_file(&hook).expect("the hook goes");
+    house.repository.git(&["push", "--quiet"]);
+    house.repository.write("notes.txt", "mine");
+    house.repository.commit("Mine");
+    let plan = house.plan(&order).await;
+    let outcome = house.run(&house.hands, "f5.1.run", &order, &plan.fingerprint).await;
+    assert!(matches!(&outcome, Outcome::RolledBack { run: None, reason } if reason.contains("not ours to push")), "{outcome:?}");
+    assert_eq!(house.tree(), "[ahead 1]");
+}
+
+#[tokio::test]
+async fn a_no_in_mid_run_takes_it_back() {
+    let Some(house) = House::set().await else { return };
+    let before = house.stage.world().await;
+    let order = fractal("cook");
+    let plan = house.plan(&order).await;
+    house.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::Hold));
+    let (say, stop) = watch::channel(false);
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&lines);
+    let (key, credits) = (key("g.1.run"), credits());
+    let run = house.hands.run(
+        &key,
+        &order,
+        &plan.fingerprint,
+        &credits,
+        move |line| told.lock().expect("lines").push(line),
+        stop,
+    );
+    let no = async {
+        house.stage.proxy.called(|_, path| path.contains("/createRoom")).await;
+        say.send_replace(true);
+        // It is heard before the room is made: the process has the signal by then, or soon.
+        house.stage.proxy.mend();
+    };
+    let (outcome, ()) = tokio::join!(run, no);
+    assert!(matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")), "{outcome:?}");
+    let lines = lines.lock().expect("lines").join("\n");
+    assert!(lines.contains("1 of "), "{lines}");
+    house.hands.take_back(&key).await.expect("it is taken back");
+    assert_eq!(house.stage.world().await, before);
+    assert_eq!(house.tree(), "");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_fragment_is_said_with_its_place_and_questions_are_answered() {
+    let Some(house) = House::set().await else { return };
+    let wrong = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [nobody]\n";
+    let order = Order::Add { name: "cook".into(), fragment: wrong.into() };
+    let Planned::Findings(notes) = house.hands.plan(&key("h.1"), &order).await else { panic!("no findings") };
+    assert_eq!(notes[0].at.as_ref().map(|at| (at.file.display().to_string(), at.line)), Some(("proposal".into(), 4)));
+    let order = Order::Add { name: "../cook".into(), fragment: wrong.into() };
+    assert!(matches!(house.hands.plan(&key("h.2"), &order).await, Planned::Unable(_)));
+    house.stage.proxy.break_if(|_, _| Some(Break::Lost));
+    let Planned::Unable(why) = house.hands.plan(&key("h.3"), &fractal("cook")).await else { panic!("a plan") };
+    assert!(why.contains("matrix"), "{why}");
+    let status = house.hands.look(&Question::Status).await;
+    assert!(status.contains("could not be observed"), "{status}");
+    house.stage.proxy.mend();
+    let history = house.hands.look(&Question::History(1)).await;
+    assert!(history.contains("applied"), "{history}");
+    assert_eq!(house.hands.look(&Question::Drift).await, "Nothing was changed by hand.");
+    assert!(house.hands.look(&Question::Plan).await.contains("Nothing"), "the plan is empty");
+}
+
+#[tokio::test]
+async fn drift_is_noticed_and_put_back_or_taken_in() {
+    let Some(house) = House::set().await else { return };
+    let hands = house.hands.clone().looking_every(std::time::Duration::from_secs(1));
+    let mut drift = hands.drift();
+    assert_eq!(drift.recv().await, Some(Drift::Settled));
+    house.rename("ops", "Chaos").await;
+    let Some(Drift::Drifted(plan)) = drift.recv().await else { panic!("no drift") };
+    assert!(plan.changes.contains("Chaos"), "{}", plan.changes);
+    let outcome = house.run(&hands, "i1.1.run", &Order::PutBack, &plan.fingerprint).await;
+    applied(&outcome);
+    assert_eq!(drift.recv().await, Some(Drift::Settled));
+
+    house.rename("ops", "Peace").await;
+    let Some(Drift::Drifted(plan)) = drift.recv().await else { panic!("no drift") };
+    let outcome = house.run(&hands, "i2.1.run", &Order::TakeIn, &plan.fingerprint).await;
+    let (run, commit) = applied(&outcome);
+    assert_eq!((run.as_str(), commit.is_some()), (fraktalia_hands::NO_RUN, true));
+    let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    assert!(text.contains("Peace"), "{text}");
+    assert_eq!(house.tree(), "");
+    let again = house.run(&hands, "i2.1.run", &Order::TakeIn, &plan.fingerprint).await;
+    assert_eq!(again, outcome);
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+}
