@@ -123,7 +123,11 @@ async fn a_fractal_is_planned_without_a_trace_and_then_written_committed_pushed_
     let order = fractal("cook");
     let before = (house.tree(), house.repository.head(), house.stage.world().await);
     let plan = house.plan(&order).await;
-    assert_eq!(before, (house.tree(), house.repository.head(), house.stage.world().await), "plan changed something");
+    assert_eq!(
+        before,
+        (house.tree(), house.repository.head(), house.stage.world().await),
+        "plan changed something"
+    );
     assert!(plan.changes.contains("cook") && !plan.empty, "{}", plan.changes);
     assert!(!plan.changes.contains('\u{1b}'));
     assert!(plan.summary.contains("1 room") && plan.summary.contains("1 agent"), "{}", plan.summary);
@@ -143,7 +147,9 @@ async fn a_fractal_is_planned_without_a_trace_and_then_written_committed_pushed_
         assert!(message.lines().any(|other| other == line), "{message}");
     }
     let text = std::fs::read_to_string(house.repository.path("fractals.d/cook.yaml")).expect("the file");
-    assert!(text.starts_with("# Proposed by @ben:chat.stage ($proposal).\n# Approved by @ana:chat.stage ($reaction).\n"));
+    assert!(text.starts_with(
+        "# Proposed by @ben:chat.stage ($proposal).\n# Approved by @ana:chat.stage ($reaction).\n"
+    ));
     assert!(house.stage.room("cook").await.is_some());
 
     let again = house.run(&house.hands, "c1.1.run", &order, &plan.fingerprint).await;
@@ -260,7 +266,10 @@ async fn what_cannot_be_done_leaves_nothing_behind() {
     house.repository.commit("Mine");
     let plan = house.plan(&order).await;
     let outcome = house.run(&house.hands, "f5.1.run", &order, &plan.fingerprint).await;
-    assert!(matches!(&outcome, Outcome::RolledBack { run: None, reason } if reason.contains("not ours to push")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { run: None, reason } if reason.contains("not ours to push")),
+        "{outcome:?}"
+    );
     assert_eq!(house.tree(), "[ahead 1]");
 }
 
@@ -290,7 +299,10 @@ async fn a_no_in_mid_run_takes_it_back() {
         house.stage.proxy.mend();
     };
     let (outcome, ()) = tokio::join!(run, no);
-    assert!(matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")),
+        "{outcome:?}"
+    );
     let lines = lines.lock().expect("lines").join("\n");
     assert!(lines.contains("1 of "), "{lines}");
     house.hands.take_back(&key).await.expect("it is taken back");
@@ -304,11 +316,16 @@ async fn what_is_wrong_with_a_fragment_is_said_with_its_place_and_questions_are_
     let wrong = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [nobody]\n";
     let order = Order::Add { name: "cook".into(), fragment: wrong.into() };
     let Planned::Findings(notes) = house.hands.plan(&key("h.1"), &order).await else { panic!("no findings") };
-    assert_eq!(notes[0].at.as_ref().map(|at| (at.file.display().to_string(), at.line)), Some(("proposal".into(), 4)));
+    assert_eq!(
+        notes[0].at.as_ref().map(|at| (at.file.display().to_string(), at.line)),
+        Some(("proposal".into(), 4))
+    );
     let order = Order::Add { name: "../cook".into(), fragment: wrong.into() };
     assert!(matches!(house.hands.plan(&key("h.2"), &order).await, Planned::Unable(_)));
     house.stage.proxy.break_if(|_, _| Some(Break::Lost));
-    let Planned::Unable(why) = house.hands.plan(&key("h.3"), &fractal("cook")).await else { panic!("a plan") };
+    let Planned::Unable(why) = house.hands.plan(&key("h.3"), &fractal("cook")).await else {
+        panic!("a plan")
+    };
     assert!(why.contains("matrix"), "{why}");
     let status = house.hands.look(&Question::Status).await;
     assert!(status.contains("could not be observed"), "{status}");

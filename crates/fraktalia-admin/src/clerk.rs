@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fraktalia_desk::{Act, Anchor, Audit, AuditError, Do, Heard, Key, Lane, Moment, Store, StoreError, What, audit};
+use fraktalia_desk::{Act, Audit, AuditError, Do, Heard, Key, Lane, Moment, Store, StoreError, What, audit};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -31,15 +31,6 @@ pub enum ClerkError {
     /// Our own fault: a worker panicked.
     #[error("a worker broke; what it was to do is done when this starts again")]
     Worker,
-    /// The copy of the audit's end.
-    #[error("cannot write {}", path.display())]
-    Anchor {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 /// What the clerk is told.
@@ -115,7 +106,11 @@ impl<C: Chat, W: Work> Clerk<C, W> {
     ///
     /// # Errors
     /// When something cannot be written. What was heard before is safe.
-    pub async fn work(mut self, mut told: mpsc::Receiver<Told>, mut end: watch::Receiver<bool>) -> Result<(), ClerkError> {
+    pub async fn work(
+        mut self,
+        mut told: mpsc::Receiver<Told>,
+        mut end: watch::Receiver<bool>,
+    ) -> Result<(), ClerkError> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -238,11 +233,6 @@ impl<C: Chat, W: Work> Clerk<C, W> {
         let Do::Record(event) = act.what else { return Ok(self.store.done(&act.key, self.now)?) };
         let anchor = self.audit.append(&act.key, &event)?;
         self.store.recorded(&act.key, self.now, &anchor)?;
-        self.keep(&anchor)
-    }
-
-    fn keep(&self, anchor: &Anchor) -> Result<(), ClerkError> {
-        audit::anchor::write(&self.anchor, anchor)
-            .map_err(|source| ClerkError::Anchor { path: self.anchor.clone(), source })
+        Ok(audit::anchor::write(&self.anchor, &anchor)?)
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! The room, the hands and the door are crates of their own; here they are put together, and nothing is decided.
 
-pub mod cli;
 pub mod clerk;
+pub mod cli;
 pub mod lanes;
 pub mod ports;
 mod program;

@@ -23,7 +23,8 @@ pub trait Chat: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it may not have been changed.
-    fn edit(&self, key: &Key, of: &EventId, words: &Words) -> impl Future<Output = Result<(), String>> + Send;
+    fn edit(&self, key: &Key, of: &EventId, words: &Words)
+    -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Plans, and does what was approved. Under the same key a thing is done once.

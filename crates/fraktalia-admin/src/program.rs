@@ -34,9 +34,13 @@ enum Failure {
         #[source]
         source: std::io::Error,
     },
-    #[error("there is no place for our own files: neither XDG_STATE_HOME nor HOME is set; `--state` names a directory")]
+    #[error(
+        "there is no place for our own files: neither XDG_STATE_HOME nor HOME is set; `--state` names a directory"
+    )]
     NoState,
-    #[error("`{0}` has no identity that could be trusted; they have to set up a key backup or verify a device first")]
+    #[error(
+        "`{0}` has no identity that could be trusted; they have to set up a key backup or verify a device first"
+    )]
     NoIdentity(String),
     #[error("cannot start")]
     Runtime(#[source] std::io::Error),
@@ -119,7 +123,10 @@ impl Place {
     fn of(cli: &Cli, manifest: &Manifest) -> Result<Self, Failure> {
         let root = match &cli.state {
             Some(state) => state.clone(),
-            None => fraktalia_engine::paths::state_home().ok_or(Failure::NoState)?.join("fraktalia").join(&manifest.realm),
+            None => fraktalia_engine::paths::state_home()
+                .ok_or(Failure::NoState)?
+                .join("fraktalia")
+                .join(&manifest.realm),
         };
         let failed = |path: &PathBuf| {
             let path = path.clone();
@@ -131,15 +138,19 @@ impl Place {
         let admin = root.join("admin");
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&admin).map_err(failed(&admin))?;
-        let files = Files { store: admin.join("desk.sqlite"), audit: state.audit(), anchor: state.audit_anchor() };
+        let files =
+            Files { store: admin.join("desk.sqlite"), audit: state.audit(), anchor: state.audit_anchor() };
         Ok(Self { state, files, room: admin.join("room"), program: program(cli) })
     }
 
     async fn settings(&self, manifest: &Manifest) -> Result<Settings, Failure> {
         let no_room = || NoRules::NoRoom { path: manifest.path.clone() };
-        let (matrix, admin) = (manifest.matrix.as_ref().ok_or_else(no_room)?, manifest.admin_room.as_ref().ok_or_else(no_room)?);
+        let (matrix, admin) = (
+            manifest.matrix.as_ref().ok_or_else(no_room)?,
+            manifest.admin_room.as_ref().ok_or_else(no_room)?,
+        );
         let room = match manifest.rooms.get(&admin.room) {
-            Some(room) => room.address(&matrix.server_name),
+            Some(room) => room.address(matrix),
             None => format!("#{}:{}", admin.room, matrix.server_name),
         };
         Ok(Settings {
@@ -176,7 +187,9 @@ async fn run(cli: &Cli, rules: Rules, place: &Place, settings: &Settings) -> Res
     let encrypted = if room.is_encrypted() { "encrypted" } else { "NOT encrypted" };
     tracing::info!("{} sits in {} ({encrypted})", room.user(), settings.room);
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let mut watchdog = tokio::time::interval(sd_notify::watchdog_enabled().map_or(Duration::from_mins(1), |every| every / 2));
+    let mut watchdog = tokio::time::interval(
+        sd_notify::watchdog_enabled().map_or(Duration::from_mins(1), |every| every / 2),
+    );
     let result = loop {
         tokio::select! {
             result = &mut clerk => break result.map_err(Failure::from),

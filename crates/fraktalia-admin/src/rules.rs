@@ -26,7 +26,10 @@ pub enum NoRules {
 
 fn list(notes: &[Note]) -> String {
     let line = |note: &Note| {
-        let at = note.at.as_ref().map_or_else(String::new, |at| format!("{}:{}:{}: ", at.file.display(), at.line, at.column));
+        let at = note
+            .at
+            .as_ref()
+            .map_or_else(String::new, |at| format!("{}:{}:{}: ", at.file.display(), at.line, at.column));
         let hint = note.hint.as_ref().map_or_else(String::new, |hint| format!("\n    hint: {hint}"));
         format!("  {at}{}{hint}", note.text)
     };

@@ -231,7 +231,8 @@ impl Store {
     /// # Errors
     /// When it cannot be written; then it is heard again from the position before.
     pub fn set_position(&mut self, token: &str) -> Result<(), StoreError> {
-        let change = "INSERT INTO position (id, token) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET token = ?1";
+        let change =
+            "INSERT INTO position (id, token) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET token = ?1";
         self.connection.execute(change, [token]).map_err(|source| sqlite(&self.path, "write", source))?;
         dies(self.watcher.as_mut())
     }

@@ -1,4 +1,4 @@
-//! Where our own files live: `STATE/{ledger.json,lock,journal/,backup/,secrets/,cache/}`.
+//! Where our own files live: `STATE/{ledger.json,lock,audit.jsonl,journal/,backup/,secrets/,cache/}`.
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,16 @@ impl StatePaths {
     pub fn ledger(&self) -> PathBuf {
         self.root.join("ledger.json")
     }
+    /// Who proposed, approved and ran what in the admin room.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit.jsonl")
+    }
+
+    /// The end of it, so that one that was cut off is seen.
+    pub fn audit_anchor(&self) -> PathBuf {
+        self.root.join("audit.anchor")
+    }
+
     /// Held by the one writer.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")

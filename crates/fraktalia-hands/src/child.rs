@@ -149,11 +149,7 @@ impl Hands {
             }
         };
         let status = status.map_err(|error| self.cannot_start(&error))?;
-        Ok(Said {
-            code: status.code(),
-            data: Vec::new(),
-            talk: String::from_utf8_lossy(&talk).into_owned(),
-        })
+        Ok(Said { code: status.code(), data: Vec::new(), talk: String::from_utf8_lossy(&talk).into_owned() })
     }
 
     fn cannot_start(&self, error: &std::io::Error) -> String {

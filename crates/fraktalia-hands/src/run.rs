@@ -31,9 +31,16 @@ enum Begin {
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event {
-    Started { steps: usize, done: usize },
-    Begun { title: String },
-    RollingBack { why: String },
+    Started {
+        steps: usize,
+        done: usize,
+    },
+    Begun {
+        title: String,
+    },
+    RollingBack {
+        why: String,
+    },
     Verifying,
     #[serde(other)]
     Other,
@@ -206,7 +213,9 @@ impl Doing<'_> {
                     Outcome::RolledBack { reason, .. } | Outcome::Busy(reason) => reason.as_str(),
                     _ => "the plan is stale",
                 };
-                let reason = format!("{first}; nothing was applied, and what was written could not be taken back: {why}");
+                let reason = format!(
+                    "{first}; nothing was applied, and what was written could not be taken back: {why}"
+                );
                 Outcome::Stuck { run: None, reason }
             }
         }
@@ -349,9 +358,7 @@ fn not_begun(said: Option<&Said>, stopped: bool) -> Outcome {
         Some(0) => Outcome::Applied { run: NO_RUN.into(), commit: None },
         Some(12) => Outcome::Stale,
         Some(13 | 14) => Outcome::Busy(reason_of(said)),
-        _ if stopped => {
-            Outcome::RolledBack { run: None, reason: "it was stopped before it began".into() }
-        }
+        _ if stopped => Outcome::RolledBack { run: None, reason: "it was stopped before it began".into() },
         _ => Outcome::RolledBack { run: None, reason: reason_of(said) },
     }
 }

@@ -23,9 +23,12 @@ async fn killed_at_every_stage_it_goes_on_and_does_everything_once() {
     let plan = said(&mut ana, "Plan for").await;
     // After the plan, before the answer.
     scene.kill().await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     // In the middle of the run.
-    scene.stage.proxy.break_once(fraktalia_testkit::proxy::Break::Hold, |_, path| path.contains("/createRoom"));
+    scene
+        .stage
+        .proxy
+        .break_once(fraktalia_testkit::proxy::Break::Hold, |_, path| path.contains("/createRoom"));
     scene.start().await;
     scene.stage.proxy.called(|_, path| path.contains("/createRoom")).await;
     scene.kill().await;
@@ -56,7 +59,7 @@ async fn a_homeserver_that_is_away_is_waited_for() {
     scene.stage.synapse.stop().await.expect("stopped");
     scene.until_log("again").await;
     scene.stage.synapse.restart().await.expect("started");
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "Done:").await;
 }
 
@@ -70,7 +73,7 @@ async fn with_a_lost_crypto_store_it_gets_a_new_device_and_open_plans_still_coun
     std::fs::remove_dir_all(scene.stage.path("state/admin/room")).expect("lost");
     scene.start().await;
     said(&mut ana, "new device").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "Done:").await;
     // It reads what is said from now on.
     agent.say(&proposal("baker")).await.expect("said");
@@ -83,7 +86,7 @@ async fn what_was_cut_off_or_changed_in_the_audit_is_seen() {
     let (mut ana, mut agent) = (scene.person("ana").await, scene.agent().await);
     agent.say(&proposal("herbalist")).await.expect("said");
     let plan = said(&mut ana, "Plan for").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "Done:").await;
     assert_eq!(scene.stop().await, Some(0));
     let _ = scene.fraktalia(&["history", "--verify"]).await.expect(0);

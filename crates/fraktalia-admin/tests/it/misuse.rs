@@ -45,9 +45,9 @@ async fn who_is_not_a_proposer_proposes_nothing() {
 async fn who_is_not_an_operator_approves_nothing() {
     let Some((scene, mut ana, mut agent)) = open(ALLOW).await else { return };
     let plan = plan_for(&mut ana, &mut agent, "herbalist").await;
-    agent.react(&plan.event_id, "✅").await.expect("a reaction");
+    agent.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "Only an operator's answer counts").await;
-    scene.person("eve").await.react(&plan.event_id, "✅").await.expect("a reaction");
+    scene.person("eve").await.react(&plan.event, "✅").await.expect("a reaction");
     for question in ["!status", "!rollback"] {
         agent.say(question).await.expect("said");
     }
@@ -72,22 +72,25 @@ async fn an_edited_or_redacted_proposal_or_plan_is_void() {
     let Some((scene, mut ana, mut agent)) = open(ALLOW).await else { return };
     let first = agent.say(&proposal("herbalist")).await.expect("said");
     let plan = said(&mut ana, "Plan for").await;
-    agent.edit(&first, &proposal("herbalist").replace("Knows herbs.", "Knows poisons.")).await.expect("edited");
+    agent
+        .edit(&first, &proposal("herbalist").replace("Knows herbs.", "Knows poisons."))
+        .await
+        .expect("edited");
     said(&mut ana, "has edited the proposal").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "void").await;
 
     let second = agent.say(&proposal("baker")).await.expect("said");
     let plan = said(&mut ana, "Plan for").await;
     agent.redact(&second).await.expect("redacted");
     said(&mut ana, "redacted").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
 
     let plan = plan_for(&mut ana, &mut agent, "cook").await;
     // No client shows such an edit; whoever sends it wants something.
-    agent.edit(&plan.event_id, "Plan for something else").await.expect("sent");
+    agent.edit(&plan.event, "Plan for something else").await.expect("sent");
     said(&mut ana, "has edited the plan").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     nothing_was_done(&scene, &mut ana).await;
 }
 
@@ -111,15 +114,15 @@ async fn a_message_in_clear_counts_for_nothing_in_an_encrypted_room() {
 async fn one_yes_approves_one_run_however_often_it_is_told() {
     let Some((mut scene, mut ana, mut agent)) = open(ALLOW).await else { return };
     let plan = plan_for(&mut ana, &mut agent, "herbalist").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "Done:").await;
     // All that was ever said in the room is told once more.
     let store = scene.stage.path("state/admin/desk.sqlite");
     assert_eq!(scene.stop().await, Some(0));
     forget_position(&store);
     scene.start().await;
-    ana.react(&plan.event_id, "✅").await.expect_err("the homeserver takes one such reaction");
-    scene.person("ben").await.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect_err("the homeserver takes one such reaction");
+    scene.person("ben").await.react(&plan.event, "✅").await.expect("a reaction");
     ana.say("!help").await.expect("said");
     said(&mut ana, "Operators can ask here").await;
     assert_eq!(scene.runs().await, 2, "the realm, and what was approved");
@@ -136,9 +139,9 @@ async fn of_two_operators_who_disagree_the_no_wins() {
     let Some((scene, mut ana, mut agent)) = open(ALLOW).await else { return };
     let mut ben = scene.person("ben").await;
     let plan = plan_for(&mut ana, &mut agent, "herbalist").await;
-    ben.react(&plan.event_id, "❌").await.expect("a reaction");
+    ben.react(&plan.event, "❌").await.expect("a reaction");
     said(&mut ana, "declined").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     nothing_was_done(&scene, &mut ana).await;
 }
 
@@ -147,10 +150,13 @@ async fn a_no_stops_a_run_that_a_yes_has_begun() {
     let Some((scene, mut ana, mut agent)) = open(ALLOW).await else { return };
     let mut ben = scene.person("ben").await;
     let plan = plan_for(&mut ana, &mut agent, "herbalist").await;
-    scene.stage.proxy.break_once(fraktalia_testkit::proxy::Break::Hold, |_, path| path.contains("/createRoom"));
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    scene
+        .stage
+        .proxy
+        .break_once(fraktalia_testkit::proxy::Break::Hold, |_, path| path.contains("/createRoom"));
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     scene.stage.proxy.called(|_, path| path.contains("/createRoom")).await;
-    ben.react(&plan.event_id, "❌").await.expect("a reaction");
+    ben.react(&plan.event, "❌").await.expect("a reaction");
     said(&mut ana, "@ben:chat.stage").await;
     scene.stage.proxy.mend();
     said(&mut ana, "taken back").await;
@@ -171,17 +177,20 @@ async fn what_is_approved_during_another_run_waits_for_it() {
     let Some((scene, mut ana, mut agent)) = open(ALLOW).await else { return };
     let first = plan_for(&mut ana, &mut agent, "herbalist").await;
     let second = plan_for(&mut ana, &mut agent, "baker").await;
-    scene.stage.proxy.break_once(fraktalia_testkit::proxy::Break::Hold, |_, path| path.contains("/createRoom"));
-    ana.react(&first.event_id, "✅").await.expect("a reaction");
+    scene
+        .stage
+        .proxy
+        .break_once(fraktalia_testkit::proxy::Break::Hold, |_, path| path.contains("/createRoom"));
+    ana.react(&first.event, "✅").await.expect("a reaction");
     scene.stage.proxy.called(|_, path| path.contains("/createRoom")).await;
-    ana.react(&second.event_id, "✅").await.expect("a reaction");
+    ana.react(&second.event, "✅").await.expect("a reaction");
     said(&mut ana, "It begins when").await;
     scene.stage.proxy.mend();
     said(&mut ana, "Done: the fractal `herbalist`").await;
     // The world is another now, so that a new plan comes, which nobody has approved.
     let again = said(&mut ana, "Plan for the fractal `baker`").await;
     assert_eq!(scene.stage.room("baker").await, None);
-    ana.react(&again.event_id, "✅").await.expect("a reaction");
+    ana.react(&again.event, "✅").await.expect("a reaction");
     said(&mut ana, "Done: the fractal `baker`").await;
 }
 
@@ -196,7 +205,10 @@ async fn what_is_in_the_way_or_is_not_allowed_is_said_with_its_place() {
         (proposal("fraktalia"), "`fraktalia`"),
         (bomb.to_owned(), "anchor"),
         (proposal("x").replace("members: [ana, ben]", "members: [ana, eve]"), "eve"),
-        (proposal("x").replace("purpose: Knows herbs.", "purpose: Knows.\n    model: vendor/dear"), "vendor/dear"),
+        (
+            proposal("x").replace("purpose: Knows herbs.", "purpose: Knows.\n    model: vendor/dear"),
+            "vendor/dear",
+        ),
         (proposal("x").replace("fractals:", "openclaw: { config: /etc/passwd }\nfractals:"), "openclaw"),
         (proposal("x").replace("purpose: Knows herbs.", "purpose: syt_c2VjcmV0"), "credential"),
     ] {
@@ -239,11 +251,14 @@ async fn a_flood_is_answered_once_and_operators_are_still_heard() {
     said(&mut ana, "nothing that you write is read").await;
     nothing_was_done(&scene, &mut ana).await;
     let desk = "@fraktalia:chat.stage";
-    let person = Person::log_in(&scene.stage.synapse.base_url(), "ana", PASSWORD).await.expect("Ana's account");
+    let person =
+        Person::log_in(&scene.stage.synapse.base_url(), "ana", PASSWORD).await.expect("Ana's account");
     let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=100", encode(&scene.room().await));
     let timeline = person.get(&path).await.expect("the timeline");
     let events = timeline["chunk"].as_array().expect("events");
-    let count = |sender: &str| events.iter().filter(|event| event["sender"] == sender && event["type"] == "m.room.encrypted").count();
+    let count = |sender: &str| {
+        events.iter().filter(|event| event["sender"] == sender && event["type"] == "m.room.encrypted").count()
+    };
     assert!(count(AGENT) >= 30 && count(desk) < 10, "{} answers", count(desk));
 }
 
@@ -254,7 +269,7 @@ async fn who_loses_the_role_loses_the_yes_that_waits() {
     let plan = plan_for(&mut ana, &mut agent, "herbalist").await;
     let manifest = std::fs::read_to_string(scene.tree.path("fraktalia.yaml")).expect("the manifest");
     scene.tree.write("fraktalia.yaml", &manifest.replace("operators: [ana, ben]", "operators: [ana]"));
-    ben.react(&plan.event_id, "✅").await.expect("a reaction");
+    ben.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "Only an operator's answer counts").await;
     tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.unwrap_err();
     assert_eq!(scene.stage.room("herbalist").await, None);

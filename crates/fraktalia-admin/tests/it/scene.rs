@@ -39,7 +39,6 @@ pub struct Scene {
     pub tree: Repository,
     admin: Option<Child>,
     starts: usize,
-    environment: Vec<(String, String)>,
 }
 
 impl Scene {
@@ -52,9 +51,12 @@ impl Scene {
         let text = stage.manifest_for_anywhere(&format!("{WISHES}{more}"));
         tree.write("fraktalia.yaml", &text);
         tree.write("fractals/README.md", "What was approved is written here.\n");
-        tree.write("SKILL.md", include_str!("../../../../examples/admin-room/skills/propose-a-fractal/SKILL.md"));
+        tree.write(
+            "SKILL.md",
+            include_str!("../../../../examples/admin-room/skills/propose-a-fractal/SKILL.md"),
+        );
         tree.push("The realm");
-        let scene = Self { stage, tree, admin: None, starts: 0, environment: Vec::new() };
+        let scene = Self { stage, tree, admin: None, starts: 0 };
         let _ = scene.fraktalia(&["apply", "--yes"]).await.expect(0);
         Some(scene)
     }
@@ -73,11 +75,6 @@ impl Scene {
         self.stage.run(&[args, &["-f", manifest]].concat()).await
     }
 
-    /// Lets the program see more in its environment from its next start on.
-    pub fn set_environment(&mut self, name: &str, value: &str) {
-        self.environment.push((name.into(), value.into()));
-    }
-
     /// Starts the program, and waits until it sits in the room.
     pub async fn start(&mut self) {
         self.spawn();
@@ -93,7 +90,6 @@ impl Scene {
         command.arg("--program").arg(self.stage.program());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.stage.path("home")).env("NO_COLOR", "1");
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         self.admin = Some(command.spawn().expect("the program starts"));
     }

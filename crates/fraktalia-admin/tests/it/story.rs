@@ -57,23 +57,27 @@ async fn an_agent_proposes_an_operator_approves_and_the_new_agent_answers() {
             "action": "send", "channel": "matrix", "target": "#admin:chat.stage", "message": message,
         }}),
     );
-    let person = Person::log_in(&scene.stage.synapse.base_url(), "ana", PASSWORD).await.expect("Ana's account");
+    let person =
+        Person::log_in(&scene.stage.synapse.base_url(), "ana", PASSWORD).await.expect("Ana's account");
     ask(&scene.stage, &person, "gardener", "somebody should know herbs, please propose it").await;
     let asked = model.asked();
-    assert!(asked.iter().any(|asked| asked.system.contains("propose-a-fractal")), "the agent is told of the skill");
+    assert!(
+        asked.iter().any(|asked| asked.system.contains("propose-a-fractal")),
+        "the agent is told of the skill"
+    );
 
     let plan = said(&mut ana, "Plan for").await;
     assert!(plan.body().contains("herbalist") && plan.body().contains("✅"), "{}", plan.body());
     assert_eq!(scene.subjects(), ["The realm"], "a plan changes nothing");
     assert_eq!(scene.stage.room("herbalist").await, None);
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     let done = said(&mut ana, "Done:").await;
     assert!(done.body().contains("approved by @ana:chat.stage"), "{}", done.body());
 
     let answer = ask(&scene.stage, &person, "herbalist", "who are you?").await;
     assert!(answer.contains("Knows which herbs grow where."), "{answer}");
     let head = scene.tree.git(&["log", "-1", "--format=%B"]);
-    for part in ["@agent:chat.stage", "@ana:chat.stage", plan.event_id.as_str()] {
+    for part in ["@agent:chat.stage", "@ana:chat.stage", plan.event.as_str()] {
         assert!(head.contains(part), "{part} is not in {head}");
     }
     let file = std::fs::read_to_string(scene.tree.path("fractals/herbalist.yaml")).expect("the file");
@@ -92,7 +96,7 @@ async fn an_agent_proposes_an_operator_approves_and_the_new_agent_answers() {
 async fn take_back(scene: &mut Scene, ana: &mut Device) {
     ana.say("!rollback").await.expect("said");
     let plan = said(ana, "Plan for taking back").await;
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     said(ana, "Done:").await;
     assert_eq!(scene.stage.room("herbalist").await, None, "its room is gone");
     assert!(!scene.tree.path("fractals/herbalist.yaml").exists(), "and so is its file");
@@ -113,20 +117,21 @@ async fn operators_ask_and_drift_is_put_back_or_taken_in() {
     scene.tree.push("A lounge");
     let _ = scene.fraktalia(&["apply", "--yes"]).await.expect(0);
     let lounge = scene.stage.room("lounge").await.expect("a lounge");
-    let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.name", fraktalia_testkit::real::encode(&lounge));
+    let path =
+        format!("/_matrix/client/v3/rooms/{}/state/m.room.name", fraktalia_testkit::real::encode(&lounge));
     let name = async |name: &str| {
         scene.stage.synapse.admin().put(&path, &json!({ "name": name })).await.expect("renamed");
     };
     name("Somebody's").await;
     let drift = said(&mut ana, "not as the manifest says").await;
-    ana.react(&drift.event_id, "↩️").await.expect("a reaction");
+    ana.react(&drift.event, "↩️").await.expect("a reaction");
     said(&mut ana, "Done:").await;
     let now = scene.stage.synapse.admin().get(&path).await.expect("its name");
     assert_eq!(now["name"], "The lounge");
 
     name("Our place").await;
     let drift = said(&mut ana, "not as the manifest says").await;
-    ana.react(&drift.event_id, "📥").await.expect("a reaction");
+    ana.react(&drift.event, "📥").await.expect("a reaction");
     said(&mut ana, "Done:").await;
     let text = std::fs::read_to_string(scene.tree.path("fractals/lounge.yaml")).expect("the file");
     assert!(text.contains("Our place"), "{text}");
@@ -147,11 +152,13 @@ async fn a_fragment_may_come_as_a_file_and_its_findings_have_their_places() {
     let first = said(&mut ana, "Plan for").await;
     let body = proposal("herbalist").replace("Knows herbs.", "Knows all herbs.");
     let relation = json!({ "rel_type": "m.thread", "event_id": thread_of(&first) });
-    ana.send("m.room.message", json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation })).await.expect("said");
+    ana.send("m.room.message", json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation }))
+        .await
+        .expect("said");
     let second = said(&mut ana, "Plan for").await;
     assert!(second.body().contains("Knows all herbs."), "{}", second.body());
-    ana.react(&first.event_id, "✅").await.expect("a reaction");
-    ana.react(&second.event_id, "❌").await.expect("a reaction");
+    ana.react(&first.event, "✅").await.expect("a reaction");
+    ana.react(&second.event, "❌").await.expect("a reaction");
     said(&mut ana, "declined").await;
     assert_eq!(scene.subjects(), ["The realm"]);
 }
@@ -169,7 +176,7 @@ async fn what_fails_is_taken_back_with_its_commit_and_says_why() {
     let plan = said(&mut ana, "Plan for").await;
     // Whatever makes the room fails.
     scene.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::ServerError));
-    ana.react(&plan.event_id, "✅").await.expect("a reaction");
+    ana.react(&plan.event, "✅").await.expect("a reaction");
     let end = said(&mut ana, "failed").await;
     assert!(end.body().contains("taken back"), "{}", end.body());
     assert!(!scene.tree.path("fractals/herbalist.yaml").exists());
