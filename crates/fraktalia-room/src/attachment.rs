@@ -33,10 +33,12 @@ pub(crate) async fn fetch(room: &Room, file: &File) -> Result<Fetched, RoomError
     }
     let (address, keys) = match &file.source {
         Source::Plain(address) => (address.clone(), None),
-        Source::Encrypted(description) => match serde_json::from_value::<EncryptedFile>(description.clone()) {
-            Ok(keys) => (keys.url.to_string(), Some(keys)),
-            Err(error) => return Ok(Fetched::Not(format!("its description is wrong: {error}"))),
-        },
+        Source::Encrypted(description) => {
+            match serde_json::from_value::<EncryptedFile>(description.clone()) {
+                Ok(keys) => (keys.url.to_string(), Some(keys)),
+                Err(error) => return Ok(Fetched::Not(format!("its description is wrong: {error}"))),
+            }
+        }
     };
     let Some(media) = own_media(&address, room.server()) else {
         return Ok(Fetched::Not("it lies on another server".into()));
@@ -81,7 +83,13 @@ async fn download(room: &Room, media: &str) -> Result<Vec<u8>, RoomError> {
     }
     if !status.is_success() {
         let (code, message) = (String::new(), "no file".to_owned());
-        return Err(RoomError::Refused { what, status: status.as_u16(), code, message, hint: "send it again" });
+        return Err(RoomError::Refused {
+            what,
+            status: status.as_u16(),
+            code,
+            message,
+            hint: "send it again",
+        });
     }
     server::up_to(answer, MESSAGE).await.map_err(unreachable)
 }
@@ -104,7 +112,9 @@ mod tests {
     fn only_files_of_our_own_homeserver_are_fetched() {
         let ours = server_name!("chat.test");
         assert_eq!(own_media("mxc://chat.test/abc", ours), Some("abc"));
-        for other in ["mxc://evil.test/abc", "https://chat.test/abc", "mxc://chat.test/../x", "mxc://chat.test", ""] {
+        for other in
+            ["mxc://evil.test/abc", "https://chat.test/abc", "mxc://chat.test/../x", "mxc://chat.test", ""]
+        {
             assert_eq!(own_media(other, ours), None, "{other}");
         }
     }

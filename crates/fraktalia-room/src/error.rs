@@ -76,7 +76,9 @@ pub enum RoomError {
     #[error("our device was removed from the homeserver\nhint: enter the room again; that makes a new one")]
     SignedOut,
     /// We are not in the room, and it did not come up after joining either.
-    #[error("{room} did not come up after it was joined\nhint: is the user invited, and is the room on this homeserver?")]
+    #[error(
+        "{room} did not come up after it was joined\nhint: is the user invited, and is the room on this homeserver?"
+    )]
     NotJoined {
         /// Which.
         room: String,

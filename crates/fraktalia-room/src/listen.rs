@@ -95,7 +95,9 @@ impl Listening {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.hear().await {
-                Ok((batch, told)) if self.position.as_deref() != Some(&batch.position) || !told.is_empty() => {
+                Ok((batch, told))
+                    if self.position.as_deref() != Some(&batch.position) || !told.is_empty() =>
+                {
                     self.position = Some(batch.position.clone());
                     self.told = told;
                     return Ok(batch);
@@ -114,7 +116,8 @@ impl Listening {
     /// One answer of the homeserver, and which of those that waited are told of in it.
     async fn hear(&mut self) -> Result<(Batch, Vec<EventId>), RoomError> {
         let (client, room) = (self.room.client(), self.room.inner());
-        let wait = if self.waiting.entries().is_empty() { WAIT } else { WAIT_FOR_KEYS.min(self.room.keys_within()) };
+        let wait =
+            if self.waiting.entries().is_empty() { WAIT } else { WAIT_FOR_KEYS.min(self.room.keys_within()) };
         let token = self.position.clone().map_or(SyncToken::NoToken, SyncToken::Specific);
         let settings = SyncSettings::new().filter(filter(room.room_id(), AT_ONCE)).timeout(wait).token(token);
         let what = || RoomError::client(format!("hear what happens in {}", room.room_id()));
@@ -145,7 +148,8 @@ impl Listening {
 
     /// The events of an answer, and those that the homeserver left out before them.
     async fn without_gap(&self, timeline: Timeline) -> Result<(Vec<TimelineEvent>, bool), RoomError> {
-        let (Some(position), true, Some(before)) = (&self.position, timeline.limited, timeline.prev_batch) else {
+        let (Some(position), true, Some(before)) = (&self.position, timeline.limited, timeline.prev_batch)
+        else {
             return Ok((timeline.events, false));
         };
         let mut backwards: Vec<TimelineEvent> = timeline.events.into_iter().rev().collect();
@@ -155,7 +159,8 @@ impl Listening {
             let mut options = MessagesOptions::backward().from(&*start);
             options.to = Some(position.clone());
             options.limit = UInt::from(AT_ONCE);
-            let what = RoomError::client(format!("read what happened before in {}", self.room.inner().room_id()));
+            let what =
+                RoomError::client(format!("read what happened before in {}", self.room.inner().room_id()));
             let page = self.room.inner().messages(options).await.map_err(what)?;
             from = page.end.filter(|end| *end != start);
             backwards.extend(page.chunk);
@@ -222,13 +227,20 @@ impl Listening {
     }
 
     /// Puts what an event means into a batch.
-    async fn take(&self, event: &TimelineEvent, batch: &mut Batch, asked: &mut Asked) -> Result<(), RoomError> {
+    async fn take(
+        &self,
+        event: &TimelineEvent,
+        batch: &mut Batch,
+        asked: &mut Asked,
+    ) -> Result<(), RoomError> {
         let rules = self.room.inner().clone_info().room_version_rules_or_default();
         let envelope = Envelope {
             encrypted: event.encryption_info().is_some(),
             redacts_in_content: rules.redaction.content_field_redacts,
         };
-        let Some(Event { id, by, at, content }) = read(event.raw().json().get(), envelope) else { return Ok(()) };
+        let Some(Event { id, by, at, content }) = read(event.raw().json().get(), envelope) else {
+            return Ok(());
+        };
         let Ok(sender) = ruma::UserId::parse(&by.0) else { return Ok(()) };
         let kind = match content {
             Content::Message { .. } | Content::Edited { .. } => Kind::Words,
@@ -266,7 +278,8 @@ impl Listening {
     async fn is_joined(&self, user: &ruma::UserId) -> Result<bool, RoomError> {
         let member = self.room.inner().get_member_no_sync(user).await;
         let member = member.map_err(RoomError::client(format!("find out whether {user} is in the room")))?;
-        Ok(member.is_some_and(|member| *member.membership() == ruma::events::room::member::MembershipState::Join))
+        Ok(member
+            .is_some_and(|member| *member.membership() == ruma::events::room::member::MembershipState::Join))
     }
 
     /// The devices of a sender may have become known after the event was decrypted, so they are looked at now.

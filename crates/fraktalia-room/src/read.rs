@@ -83,7 +83,8 @@ fn message(content: &Value) -> Option<Content> {
         return Some(Content::Edited { of: id(&relation["event_id"])? });
     }
     let replied = id(&relation["m.in_reply_to"]["event_id"]);
-    let answers = if relation["rel_type"] == "m.thread" { id(&relation["event_id"]) } else { replied.clone() };
+    let answers =
+        if relation["rel_type"] == "m.thread" { id(&relation["event_id"]) } else { replied.clone() };
     let body = content["body"].as_str()?;
     match content["msgtype"].as_str()? {
         "m.text" | "m.notice" => {
@@ -177,7 +178,8 @@ mod tests {
         assert_eq!(said("> <@b:c> a\n> b\n\nhi", &reply), message(Some("$r"), "hi"));
         assert_eq!(said("> a quote\nhi", &reply), message(Some("$r"), "> a quote\nhi"));
         assert_eq!(said("> <@b:c> a\n\nhi", &Value::Null), message(None, "> <@b:c> a\n\nhi"));
-        let thread = json!({ "rel_type": "m.thread", "event_id": "$t", "m.in_reply_to": { "event_id": "$r" } });
+        let thread =
+            json!({ "rel_type": "m.thread", "event_id": "$t", "m.in_reply_to": { "event_id": "$r" } });
         assert_eq!(said("hi", &thread), message(Some("$t"), "hi"));
     }
 
@@ -202,7 +204,8 @@ mod tests {
         let mut sent = event("m.room.redaction", &json!({ "redacts": "$new" }));
         sent["redacts"] = json!("$old");
         let of = |redacts_in_content| {
-            read(&sent.to_string(), Envelope { encrypted: false, redacts_in_content }).map(|event| event.content)
+            read(&sent.to_string(), Envelope { encrypted: false, redacts_in_content })
+                .map(|event| event.content)
         };
         assert_eq!(of(true), Some(Content::Redacted { of: at("$new") }));
         assert_eq!(of(false), Some(Content::Redacted { of: at("$old") }));
@@ -227,13 +230,16 @@ mod tests {
     fn a_file_counts_when_it_is_text_by_its_kind_or_name() {
         let sent = |name: &str, mime: &str| {
             let info = json!({ "mimetype": mime, "size": 7 });
-            let message = json!({ "msgtype": "m.file", "body": name, "info": info, "url": "mxc://chat.test/x" });
+            let message =
+                json!({ "msgtype": "m.file", "body": name, "info": info, "url": "mxc://chat.test/x" });
             match content("m.room.message", &message) {
                 Some(Content::Message { body, file, .. }) if body.is_empty() => file.is_some(),
                 other => panic!("{other:?}"),
             }
         };
-        for (name, mime) in [("a", "text/plain"), ("a", "application/x-yaml"), ("A.YML", ""), ("a.yaml", "image/png")] {
+        for (name, mime) in
+            [("a", "text/plain"), ("a", "application/x-yaml"), ("A.YML", ""), ("a.yaml", "image/png")]
+        {
             assert!(sent(name, mime), "{name} {mime}");
         }
         assert!(!sent("a.png", "image/png"));

@@ -85,7 +85,16 @@ impl Room {
         // Asks for the keys of the members that were just read.
         sync(&client, &id).await?;
         let (dir, keys_within) = (settings.dir.clone(), settings.keys_within);
-        Ok(Self(Arc::new(Inner { client, http, room, user, dir, is_new_device: is_new, keys_within, _lock: lock })))
+        Ok(Self(Arc::new(Inner {
+            client,
+            http,
+            room,
+            user,
+            dir,
+            is_new_device: is_new,
+            keys_within,
+            _lock: lock,
+        })))
     }
 
     /// Hears what happens from a position on: that of the last [`Batch`](crate::Batch) that is on disk. Without one,

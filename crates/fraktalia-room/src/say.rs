@@ -13,7 +13,12 @@ impl Room {
     ///
     /// # Errors
     /// When it may not have been said. Say it again with the same key.
-    pub async fn say(&self, key: &Key, thread: Option<&EventId>, words: &Words) -> Result<EventId, RoomError> {
+    pub async fn say(
+        &self,
+        key: &Key,
+        thread: Option<&EventId>,
+        words: &Words,
+    ) -> Result<EventId, RoomError> {
         let mut content = content(words, "");
         if let Some(root) = thread {
             content["m.relates_to"] = json!({

@@ -55,7 +55,9 @@ impl Admin<'_> {
         let body = json!({ "password": password.expose(), "logout_devices": false });
         let what = format!("set a password of {user}");
         let hint = "the token has to be of a server admin, and the homeserver has to be Synapse with passwords of its own";
-        self.call(Method::PUT, &["_synapse", "admin", "v2", "users", user], body, what, hint).await.map(|_| ())
+        self.call(Method::PUT, &["_synapse", "admin", "v2", "users", user], body, what, hint)
+            .await
+            .map(|_| ())
     }
 
     /// Brings a local user into a room.
@@ -63,7 +65,9 @@ impl Admin<'_> {
         let what = format!("bring {user} into {room}");
         let hint = "invite the user into the room, or make the admin a member of it who may invite";
         let body = json!({ "user_id": user });
-        self.call(Method::POST, &["_synapse", "admin", "v1", "join", room], body, what, hint).await.map(|_| ())
+        self.call(Method::POST, &["_synapse", "admin", "v1", "join", room], body, what, hint)
+            .await
+            .map(|_| ())
     }
 
     /// Removes a device. One that is gone is no error.

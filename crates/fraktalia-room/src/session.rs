@@ -103,7 +103,11 @@ impl Place<'_> {
             tracing::warn!("the store of the room's keys was lost: a new device is made");
             return Ok(None);
         }
-        match client.whoami().await.map_err(|error| RoomError::client("ask whose token we have")(error.into())) {
+        match client
+            .whoami()
+            .await
+            .map_err(|error| RoomError::client("ask whose token we have")(error.into()))
+        {
             Ok(_) => Ok(Some(client)),
             Err(RoomError::SignedOut) => {
                 tracing::warn!("the device of the room was removed: a new one is made");

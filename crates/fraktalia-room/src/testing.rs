@@ -61,7 +61,8 @@ impl Device {
     /// When the homeserver refuses it.
     pub async fn log_in(base_url: &str, user: &str, password: &str) -> Result<Self> {
         let settings = EncryptionSettings::default();
-        let client = Client::builder().homeserver_url(base_url).with_encryption_settings(settings).build().await?;
+        let client =
+            Client::builder().homeserver_url(base_url).with_encryption_settings(settings).build().await?;
         client.matrix_auth().login_username(user, password).send().await?;
         Ok(Self { client, password: password.into(), room: None, token: None, seen: VecDeque::new() })
     }
@@ -150,7 +151,8 @@ impl Device {
     pub async fn attach(&mut self, name: &str, mime: &str, bytes: &[u8]) -> Result<String> {
         self.catch_up().await?;
         let config = matrix_sdk::attachment::AttachmentConfig::new();
-        let sent = self.room()?.send_attachment(name.to_owned(), &mime.parse()?, bytes.to_vec(), config).await?;
+        let sent =
+            self.room()?.send_attachment(name.to_owned(), &mime.parse()?, bytes.to_vec(), config).await?;
         Ok(sent.event_id.to_string())
     }
 
@@ -209,7 +211,8 @@ impl Device {
     pub async fn send_in_clear(&mut self, kind: &str, content: &Value) -> Result<String> {
         let room = self.room.clone().ok_or("in no room")?;
         let content = Raw::new(content)?.cast_unchecked();
-        let request = send_message_event::v3::Request::new_raw(room, TransactionId::new(), kind.into(), content);
+        let request =
+            send_message_event::v3::Request::new_raw(room, TransactionId::new(), kind.into(), content);
         Ok(self.client.send(request).await?.event_id.to_string())
     }
 

@@ -99,7 +99,9 @@ mod tests {
             (unverified(Level::MismatchedSender), vec![]),
         ];
         for (written, expected) in table {
-            for (encrypted, kind) in [(true, KINDS[0]), (true, KINDS[1]), (false, KINDS[0]), (false, KINDS[1])] {
+            for (encrypted, kind) in
+                [(true, KINDS[0]), (true, KINDS[1]), (false, KINDS[0]), (false, KINDS[1])]
+            {
                 assert_eq!(whose(encrypted, &written, kind), expected, "{written:?} {encrypted} {kind:?}");
             }
         }
