@@ -86,7 +86,6 @@ pub async fn hear(listening: &mut Listening, enough: impl Fn(&Batch) -> bool) ->
             let batch = listening.next().await.unwrap();
             all.events.extend(batch.events);
             all.unread.extend(batch.unread);
-            all.missed |= batch.missed;
             all.position = batch.position;
         }
     };
