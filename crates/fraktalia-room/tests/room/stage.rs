@@ -119,11 +119,11 @@ pub fn is_vouched(what: &What) -> bool {
 }
 
 pub fn bodies(batch: &Batch) -> Vec<&str> {
-    let body = |what| match what {
-        &What::Message { ref body, .. } => Some(body.as_str()),
+    let bodies = batch.events.iter().filter_map(|what| match what {
+        What::Message { body, .. } => Some(body.as_str()),
         _ => None,
-    };
-    batch.events.iter().filter_map(body).collect()
+    });
+    bodies.collect()
 }
 
 pub fn id(text: &str) -> EventId {
