@@ -5,9 +5,9 @@
 //!
 //! # Nothing is lost
 //! The caller keeps the position: a [`Batch`] carries the one to begin with when its events are on disk. Whoever is killed
-//! before that hears the same events again; the desk counts an event once. What the homeserver left out of an answer is
-//! fetched backwards to the last position. A message whose key is missing is kept by its id in the folder and tried again
-//! for [`Settings::keys_within`]; then it is reported as [`Unread`].
+//! before that hears the same events again; the desk counts an event once. Events are read from that position on and in
+//! their order, however many there are. A message whose key is missing is kept by its id in the folder and tried again for
+//! [`Settings::keys_within`]; then it is reported as [`Unread`].
 //!
 //! # Who is vouched for
 //! Joined is who is a member now. Vouched for is:

@@ -5,11 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fraktalia_desk::{EventId, Moment, Sent, What};
 use fraktalia_model::UserId;
-use matrix_sdk::config::{SyncSettings, SyncToken};
+use matrix_sdk::config::SyncSettings;
 use matrix_sdk::deserialized_responses::{AlgorithmInfo, EncryptionInfo, TimelineEvent, TimelineEventKind};
 use matrix_sdk::room::MessagesOptions;
 use matrix_sdk::ruma::{self, OwnedUserId, UInt};
-use matrix_sdk::sync::Timeline;
 
 use crate::attachment::{Fetched, fetch};
 use crate::error::RoomError;
@@ -18,10 +17,8 @@ use crate::room::{Room, filter};
 use crate::vouch::{Identity, Kind, Written, vouches};
 use crate::waiting::{Entry, Waiting};
 
-/// How many events one answer of the homeserver holds.
+/// How many events a batch holds at most.
 const AT_ONCE: u32 = 100;
-/// How many pages are read at most to fill a gap.
-const PAGES: usize = 50;
 /// How long the homeserver may wait for something to happen.
 const WAIT: Duration = Duration::from_secs(30);
 /// The same while a message waits for its key.
@@ -37,9 +34,7 @@ pub struct Batch {
     pub events: Vec<What>,
     /// What could not be read, and will not be tried again.
     pub unread: Vec<Unread>,
-    /// Whether more happened than is read; what is missing is older than all that is here.
-    pub missed: bool,
-    /// Where to go on once this is on disk.
+    /// Where to go on once this is on disk. Several batches may have the same: then they belong together.
     pub position: String,
 }
 
@@ -52,6 +47,20 @@ pub struct Unread {
     pub by: UserId,
     /// Why.
     pub why: Why,
+}
+
+/// Events between two positions.
+#[derive(Clone, Debug)]
+struct Rest {
+    from: String,
+    to: String,
+}
+
+/// A batch, and what is to be remembered when it is handed out.
+struct Heard {
+    batch: Batch,
+    told: Vec<EventId>,
+    rest: Option<Rest>,
 }
 
 /// Why something could not be read.
@@ -70,10 +79,18 @@ pub enum Why {
 }
 
 /// Hears what happens in a room.
+///
+/// The client's own sync brings keys, devices and members up to date, and says how far the room is. The events are then
+/// read from the caller's position to there. They are not taken from the sync: the client drops an answer that ends where
+/// its last one did, and its last one may have been heard by us before we were killed.
 #[derive(Debug)]
 pub struct Listening {
     room: Room,
     position: Option<String>,
+    /// What is still to be read before the position moves.
+    rest: Option<Rest>,
+    /// Whether the last sync was followed by reading all up to it.
+    is_even: bool,
     waiting: Waiting,
     /// What the last batch told of; on disk when the next one is asked for.
     told: Vec<EventId>,
@@ -82,7 +99,7 @@ pub struct Listening {
 impl Listening {
     pub(crate) fn new(room: Room, position: Option<String>) -> Self {
         let waiting = Waiting::open(room.dir());
-        Self { room, position, waiting, told: Vec::new() }
+        Self { room, position, rest: None, is_even: false, waiting, told: Vec::new() }
     }
 
     /// Waits for the next batch. Call it when the last one is on disk. Dropped before it ends, nothing is lost. While
@@ -95,14 +112,16 @@ impl Listening {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.hear().await {
-                Ok((batch, told))
-                    if self.position.as_deref() != Some(&batch.position) || !told.is_empty() =>
-                {
+                Ok(Heard { batch, told, rest }) => {
+                    pause = FIRST_PAUSE;
+                    let moved = self.position.as_deref() != Some(&batch.position);
+                    (self.is_even, self.rest, self.told) = (rest.is_none(), rest, told);
                     self.position = Some(batch.position.clone());
-                    self.told = told;
-                    return Ok(batch);
+                    if moved || !batch.events.is_empty() || !batch.unread.is_empty() {
+                        return Ok(batch);
+                    }
+                    self.waiting.forget(&std::mem::take(&mut self.told))?;
                 }
-                Ok(_) => pause = FIRST_PAUSE,
                 Err(error) if error.may_pass() => {
                     tracing::warn!(%error, "trying again in {pause:?}");
                     tokio::time::sleep(pause).await;
@@ -113,28 +132,20 @@ impl Listening {
         }
     }
 
-    /// One answer of the homeserver, and which of those that waited are told of in it.
-    async fn hear(&mut self) -> Result<(Batch, Vec<EventId>), RoomError> {
-        let (client, room) = (self.room.client(), self.room.inner());
-        let wait =
-            if self.waiting.entries().is_empty() { WAIT } else { WAIT_FOR_KEYS.min(self.room.keys_within()) };
-        let token = self.position.clone().map_or(SyncToken::NoToken, SyncToken::Specific);
-        let settings = SyncSettings::new().filter(filter(room.room_id(), AT_ONCE)).timeout(wait).token(token);
-        let what = || RoomError::client(format!("hear what happens in {}", room.room_id()));
-        let mut answer = client.sync_once(settings).await.map_err(what())?;
-        if !room.are_members_synced() {
-            room.sync_members().await.map_err(what())?;
-        }
-        let joined = answer.rooms.joined.remove(room.room_id()).map(|update| update.timeline);
-        let left = answer.rooms.left.remove(room.room_id()).map(|update| update.timeline);
-        let mut batch = Batch { position: answer.next_batch, ..Batch::default() };
-        let mut asked = Asked::default();
-        let mut told = Vec::new();
+    /// Changes nothing here but what waits, so that it can be dropped and begun again.
+    async fn hear(&mut self) -> Result<Heard, RoomError> {
+        let rest = match &self.rest {
+            Some(rest) => rest.clone(),
+            None => self.sync().await?,
+        };
+        let (events, further) = self.read(&rest).await?;
+        let position = match &further {
+            Some(_) => self.position.clone().unwrap_or_default(),
+            None => rest.to,
+        };
+        let mut batch = Batch { position, ..Batch::default() };
+        let (mut asked, mut told, mut wait) = (Asked::default(), Vec::new(), Vec::new());
         self.try_again(&mut batch, &mut told, &mut asked).await?;
-        let timeline = joined.or(left).unwrap_or_default();
-        let (events, missed) = self.without_gap(timeline).await?;
-        batch.missed = missed;
-        let mut wait = Vec::new();
         for event in events {
             match &event.kind {
                 TimelineEventKind::UnableToDecrypt { .. } => wait.extend(self.to_wait(&event)),
@@ -143,30 +154,45 @@ impl Listening {
         }
         let too_many = self.waiting.add(wait)?;
         batch.unread.extend(too_many.into_iter().map(|entry| unread(&entry, Why::TooMany)));
-        Ok((batch, told))
+        Ok(Heard { batch, told, rest: further })
     }
 
-    /// The events of an answer, and those that the homeserver left out before them.
-    async fn without_gap(&self, timeline: Timeline) -> Result<(Vec<TimelineEvent>, bool), RoomError> {
-        let (Some(position), true, Some(before)) = (&self.position, timeline.limited, timeline.prev_batch)
-        else {
-            return Ok((timeline.events, false));
+    /// Waits until something happens. What is to be read then ends where the client knows all keys and members.
+    async fn sync(&mut self) -> Result<Rest, RoomError> {
+        let (client, room) = (self.room.client(), self.room.inner());
+        let wait = match self.waiting.entries() {
+            _ if !self.is_even => Duration::ZERO,
+            [] => WAIT,
+            _ => WAIT_FOR_KEYS.min(self.room.keys_within()),
         };
-        let mut backwards: Vec<TimelineEvent> = timeline.events.into_iter().rev().collect();
-        let mut from = Some(before);
-        for _ in 0..PAGES {
-            let Some(start) = from else { break };
-            let mut options = MessagesOptions::backward().from(&*start);
-            options.to = Some(position.clone());
-            options.limit = UInt::from(AT_ONCE);
-            let what =
-                RoomError::client(format!("read what happened before in {}", self.room.inner().room_id()));
-            let page = self.room.inner().messages(options).await.map_err(what)?;
-            from = page.end.filter(|end| *end != start);
-            backwards.extend(page.chunk);
+        self.is_even = false;
+        let settings = SyncSettings::new().filter(filter(room.room_id())).timeout(wait);
+        let what = || RoomError::client(format!("hear what happens in {}", room.room_id()));
+        let answer = client.sync_once(settings).await.map_err(what())?;
+        if !room.are_members_synced() {
+            room.sync_members().await.map_err(what())?;
         }
-        backwards.reverse();
-        Ok((backwards, from.is_some()))
+        Ok(Rest { from: self.position.clone().unwrap_or_default(), to: answer.next_batch })
+    }
+
+    /// The next events, oldest first, and where to go on. Without a position, the last ones that there are.
+    async fn read(&self, rest: &Rest) -> Result<(Vec<TimelineEvent>, Option<Rest>), RoomError> {
+        if self.position.as_ref() == Some(&rest.to) {
+            return Ok((Vec::new(), None));
+        }
+        let mut options = match &self.position {
+            None => MessagesOptions::backward().from(&*rest.to),
+            Some(_) => MessagesOptions::forward().from(&*rest.from),
+        };
+        options.to = self.position.as_ref().map(|_| rest.to.clone());
+        options.limit = UInt::from(AT_ONCE);
+        let what = RoomError::client(format!("read what happened in {}", self.room.inner().room_id()));
+        let page = self.room.inner().messages(options).await.map_err(what)?;
+        if self.position.is_none() {
+            return Ok((page.chunk.into_iter().rev().collect(), None));
+        }
+        let further = page.end.filter(|end| !page.chunk.is_empty() && *end != rest.from);
+        Ok((page.chunk, further.map(|from| Rest { from, to: rest.to.clone() })))
     }
 
     /// Keeps an event that cannot be read yet. Of those before our first position none ever can, nor our own old ones.

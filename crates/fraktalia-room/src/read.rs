@@ -1,5 +1,8 @@
 //! What becomes of an event. All of it is hostile: what does not have the shape that it should have is skipped.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use fraktalia_desk::{EventId, Moment};
 use fraktalia_model::UserId;
 use serde_json::Value;
@@ -112,8 +115,8 @@ fn file(content: &Value) -> Option<File> {
 
 fn is_text(name: &str, mime: &Value) -> bool {
     let mime = mime.as_str().unwrap_or_default().to_ascii_lowercase();
-    let name = name.to_ascii_lowercase();
-    mime.starts_with("text/") || mime.contains("yaml") || name.ends_with(".yaml") || name.ends_with(".yml")
+    let named = Path::new(name).extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+    mime.starts_with("text/") || mime.contains("yaml") || matches!(named.as_deref(), Some("yaml" | "yml"))
 }
 
 fn reaction(content: &Value) -> Option<Content> {

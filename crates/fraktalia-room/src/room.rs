@@ -82,6 +82,8 @@ impl Room {
         let admin = Admin { http: &http, homeserver: &homeserver, token: &settings.admin_token };
         let room = join(&client, &id, &admin, &user).await?;
         room.sync_members().await.map_err(RoomError::client(format!("read the members of {id}")))?;
+        let encryption = room.latest_encryption_state().await;
+        encryption.map_err(RoomError::client(format!("find out whether {id} is encrypted")))?;
         // Asks for the keys of the members that were just read.
         sync(&client, &id).await?;
         let (dir, keys_within) = (settings.dir.clone(), settings.keys_within);
@@ -185,10 +187,10 @@ impl std::fmt::Debug for Room {
     }
 }
 
-/// Of all rooms that the user may be in, this one alone is heard of.
-pub(crate) fn filter(room: &ruma::RoomId, events: u32) -> SyncFilter {
+/// Of all rooms that the user may be in, this one alone is heard of; events are read elsewhere.
+pub(crate) fn filter(room: &ruma::RoomId) -> SyncFilter {
     let mut timeline = RoomEventFilter::default();
-    timeline.limit = Some(UInt::from(events));
+    timeline.limit = Some(UInt::from(1_u32));
     let mut rooms = RoomFilter::default();
     rooms.rooms = Some(vec![room.to_owned()]);
     rooms.timeline = timeline;
@@ -203,7 +205,7 @@ pub(crate) fn filter(room: &ruma::RoomId, events: u32) -> SyncFilter {
 
 /// Brings the client up to date. What happens meanwhile in the room is heard again, from the caller's position on.
 async fn sync(client: &Client, room: &ruma::RoomId) -> Result<(), RoomError> {
-    let settings = SyncSettings::new().filter(filter(room, 1)).timeout(Duration::ZERO);
+    let settings = SyncSettings::new().filter(filter(room)).timeout(Duration::ZERO);
     let synced = client.sync_once(settings).await;
     synced.map(|_| ()).map_err(RoomError::client(format!("read the state of {room}")))
 }

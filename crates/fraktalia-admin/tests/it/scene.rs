@@ -184,8 +184,14 @@ pub fn proposal(key: &str) -> String {
 /// The next message of the program in which `text` stands.
 pub async fn said(device: &mut Device, text: &str) -> Message {
     let desk = format!("@fraktalia:{SERVER}");
-    let found = device.next_message(|message| message.by == desk && message.body().contains(text)).await;
-    let message = found.unwrap_or_else(|error| panic!("nobody said {text:?}: {error}"));
+    let heard = std::sync::Mutex::new(Vec::new());
+    let which = |message: &Message| {
+        heard.lock().expect("one thread").push(format!("{}: {}", message.by, message.body()));
+        message.by == desk && message.body().contains(text)
+    };
+    let found = device.next_message(which).await;
+    let heard = heard.lock().expect("one thread").join("\n\n");
+    let message = found.unwrap_or_else(|error| panic!("nobody said {text:?}: {error}; but:\n{heard}"));
     assert!(message.encrypted, "what is said in the room is encrypted: {message:?}");
     message
 }
