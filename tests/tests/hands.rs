@@ -106,7 +106,7 @@ fn credits() -> Credits {
 }
 
 fn fractal(name: &str) -> Order {
-    let fragment = format!("fractals:\n  {name}:\n    purpose: Cooks.\n    members: [ana]\n");
+    let fragment = format!("fractals:\n  {name}:\n    purpose: Cooks.\n    members: [ana, ben]\n");
     Order::Add { name: name.into(), fragment }
 }
 
@@ -271,7 +271,9 @@ async fn a_no_in_mid_run_takes_it_back() {
     let order = fractal("cook");
     let plan = house.plan(&order).await;
     house.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::Hold));
+    let _ = house.stage.proxy.take_calls();
     let (say, stop) = watch::channel(false);
+    let (heard, mut stopping) = watch::channel(false);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&lines);
     let (key, credits) = (key("g.1.run"), credits());
@@ -280,19 +282,24 @@ async fn a_no_in_mid_run_takes_it_back() {
         &order,
         &plan.fingerprint,
         &credits,
-        move |line| told.lock().expect("lines").push(line),
+        move |line| {
+            if line.starts_with("stopping") {
+                heard.send_replace(true);
+            }
+            told.lock().expect("lines").push(line);
+        },
         stop,
     );
     let no = async {
         house.stage.proxy.called(|_, path| path.contains("/createRoom")).await;
         say.send_replace(true);
-        // It is heard before the room is made: the process has the signal by then, or soon.
+        stopping.wait_for(|heard| *heard).await.expect("it is heard before the room is made");
         house.stage.proxy.mend();
     };
     let (outcome, ()) = tokio::join!(run, no);
     assert!(matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")), "{outcome:?}");
     let lines = lines.lock().expect("lines").join("\n");
-    assert!(lines.contains("1 of "), "{lines}");
+    assert!(lines.contains("1 of "), "{lines} {outcome:?}");
     house.hands.take_back(&key).await.expect("it is taken back");
     assert_eq!(house.stage.world().await, before);
     assert_eq!(house.tree(), "");
@@ -301,7 +308,7 @@ async fn a_no_in_mid_run_takes_it_back() {
 #[tokio::test]
 async fn what_is_wrong_with_a_fragment_is_said_with_its_place_and_questions_are_answered() {
     let Some(house) = House::set().await else { return };
-    let wrong = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [nobody]\n";
+    let wrong = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [nobody, ana, ben]\n";
     let order = Order::Add { name: "cook".into(), fragment: wrong.into() };
     let Planned::Findings(notes) = house.hands.plan(&key("h.1"), &order).await else { panic!("no findings") };
     assert_eq!(notes[0].at.as_ref().map(|at| (at.file.display().to_string(), at.line)), Some(("proposal".into(), 4)));

@@ -33,6 +33,7 @@ enum Begin {
 enum Event {
     Started { steps: usize, done: usize },
     Begun { title: String },
+    Stopping,
     RollingBack { why: String },
     Verifying,
     #[serde(other)]
@@ -286,6 +287,7 @@ impl Doing<'_> {
                     at.0 = (at.0 + 1).min(at.1);
                     progress(format!("{} of {}: {title}", at.0, at.1));
                 }
+                Event::Stopping => progress("stopping after what is in flight".into()),
                 Event::RollingBack { why } => progress(format!("taking back: {why}")),
                 Event::Verifying => progress("looking again".into()),
                 Event::Other => {}
