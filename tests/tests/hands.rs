@@ -123,7 +123,11 @@ async fn a_fractal_is_planned_without_a_trace_and_then_written_committed_pushed_
     let order = fractal("cook");
     let before = (house.tree(), house.repository.head(), house.stage.world().await);
     let plan = house.plan(&order).await;
-    assert_eq!(before, (house.tree(), house.repository.head(), house.stage.world().await), "plan changed something");
+    assert_eq!(
+        before,
+        (house.tree(), house.repository.head(), house.stage.world().await),
+        "plan changed something"
+    );
     assert!(plan.changes.contains("cook") && !plan.empty, "{}", plan.changes);
     assert!(!plan.changes.contains('\u{1b}'));
     assert!(plan.summary.contains("1 room") && plan.summary.contains("1 agent"), "{}", plan.summary);
@@ -143,7 +147,9 @@ async fn a_fractal_is_planned_without_a_trace_and_then_written_committed_pushed_
         assert!(message.lines().any(|other| other == line), "{message}");
     }
     let text = std::fs::read_to_string(house.repository.path("fractals.d/cook.yaml")).expect("the file");
-    assert!(text.starts_with("# Proposed by @ben:chat.stage ($proposal).\n# Approved by @ana:chat.stage ($reaction).\n"));
+    assert!(text.starts_with(
+        "# Proposed by @ben:chat.stage ($proposal).\n# Approved by @ana:chat.stage ($reaction).\n"
+    ));
     assert!(house.stage.room("cook").await.is_some());
 
     let again = house.run(&house.hands, "c1.1.run", &order, &plan.fingerprint).await;
@@ -185,6 +191,69 @@ async fn hands_that_die_after_any_of_their_steps_come_to_the_same_end() {
         let counts = (house.commits("Fraktalia-Act", &run), house.runs(&run).await.len());
         assert_eq!(counts, (1, 1), "commits and runs after {step}");
         let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_in_comes_to_the_same_end_too() {
+    let Some(house) = House::set().await else { return };
+    for (number, step) in ["recorded", "written", "committed", "pushed"].into_iter().enumerate() {
+        let name = format!("Name {number}");
+        house.rename("ops", &name).await;
+        let plan = house.plan(&Order::PutBack).await;
+        let run = format!("t{number}.1.run");
+        let dying = house.hands.clone().with_hook(move |at| assert_ne!(at, step, "it dies here"));
+        let (_go, stop) = watch::channel(false);
+        let (fingerprint, task_key) = (plan.fingerprint.clone(), key(&run));
+        let died = tokio::spawn(async move {
+            dying.run(&task_key, &Order::TakeIn, &fingerprint, &credits(), |_| {}, stop).await
+        });
+        assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
+        applied(&house.run(&house.hands, &run, &Order::TakeIn, &plan.fingerprint).await);
+        let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+        assert!(text.contains(&name), "{text}");
+        assert_eq!((house.tree().as_str(), house.commits("Fraktalia-Act", &run)), ("", 1), "after {step}");
+        assert_eq!(house.repository.git(&["rev-parse", "origin/main"]), house.repository.head());
+    }
+    // What an operator has not committed yet does not become a part of ours.
+    let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    house.repository.write("fraktalia.yaml", &format!("{text}# mine\n"));
+    house.rename("ops", "Chaos").await;
+    let plan = house.plan(&Order::PutBack).await;
+    let outcome = house.run(&house.hands, "t9.1.run", &Order::TakeIn, &plan.fingerprint).await;
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("not committed")),
+        "{outcome:?}"
+    );
+    assert_eq!(house.tree(), "M fraktalia.yaml");
+}
+
+#[tokio::test]
+async fn without_git_the_file_itself_is_taken_back_and_only_while_it_is_ours() {
+    let Some(house) = House::set().await else { return };
+    let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    let text = text.replace("  commit: true\n  push: true\n", "");
+    house.repository.write("fraktalia.yaml", &text);
+    house.repository.push("No commits");
+    let order = fractal("cook");
+    let path = house.repository.path("fractals.d/cook.yaml");
+    for (run, theirs) in [("u1.1.run", false), ("u2.1.run", true)] {
+        let plan = house.plan(&order).await;
+        house.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::ServerError));
+        let outcome = house.run(&house.hands, run, &order, &plan.fingerprint).await;
+        let Outcome::RolledBack { run: Some(_), reason } = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("500"), "{reason}");
+        house.stage.proxy.mend();
+        assert!(path.exists());
+        if theirs {
+            std::fs::write(&path, "# mine now\n").expect("it is written");
+            let why = house.hands.take_back(&key(run)).await.expect_err("it is not ours any more");
+            assert!(why.contains("stays"), "{why}");
+        } else {
+            house.hands.take_back(&key(run)).await.expect("it is taken back");
+            house.hands.take_back(&key(run)).await.expect("and again");
+            assert!(!path.exists());
+        }
     }
 }
 
@@ -260,7 +329,10 @@ async fn what_cannot_be_done_leaves_nothing_behind() {
     house.repository.commit("Mine");
     let plan = house.plan(&order).await;
     let outcome = house.run(&house.hands, "f5.1.run", &order, &plan.fingerprint).await;
-    assert!(matches!(&outcome, Outcome::RolledBack { run: None, reason } if reason.contains("not ours to push")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { run: None, reason } if reason.contains("not ours to push")),
+        "{outcome:?}"
+    );
     assert_eq!(house.tree(), "[ahead 1]");
 }
 
@@ -297,7 +369,10 @@ async fn a_no_in_mid_run_takes_it_back() {
         house.stage.proxy.mend();
     };
     let (outcome, ()) = tokio::join!(run, no);
-    assert!(matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")),
+        "{outcome:?}"
+    );
     let lines = lines.lock().expect("lines").join("\n");
     assert!(lines.contains("1 of "), "{lines} {outcome:?}");
     house.hands.take_back(&key).await.expect("it is taken back");
@@ -311,11 +386,16 @@ async fn what_is_wrong_with_a_fragment_is_said_with_its_place_and_questions_are_
     let wrong = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [nobody, ana, ben]\n";
     let order = Order::Add { name: "cook".into(), fragment: wrong.into() };
     let Planned::Findings(notes) = house.hands.plan(&key("h.1"), &order).await else { panic!("no findings") };
-    assert_eq!(notes[0].at.as_ref().map(|at| (at.file.display().to_string(), at.line)), Some(("proposal".into(), 4)));
+    assert_eq!(
+        notes[0].at.as_ref().map(|at| (at.file.display().to_string(), at.line)),
+        Some(("proposal".into(), 4))
+    );
     let order = Order::Add { name: "../cook".into(), fragment: wrong.into() };
     assert!(matches!(house.hands.plan(&key("h.2"), &order).await, Planned::Unable(_)));
     house.stage.proxy.break_if(|_, _| Some(Break::Lost));
-    let Planned::Unable(why) = house.hands.plan(&key("h.3"), &fractal("cook")).await else { panic!("a plan") };
+    let Planned::Unable(why) = house.hands.plan(&key("h.3"), &fractal("cook")).await else {
+        panic!("a plan")
+    };
     assert!(why.contains("matrix"), "{why}");
     let status = house.hands.look(&Question::Status).await;
     assert!(status.contains("could not be observed"), "{status}");

@@ -303,7 +303,8 @@ impl Run {
             return Err(ReplayError::NoHeader);
         };
         let statuses = vec![Status::Untouched; header.plan.steps.len()];
-        let mut run = Self { header, statuses, closed: None, after: BTreeMap::new(), failure: None, reopened: None };
+        let mut run =
+            Self { header, statuses, closed: None, after: BTreeMap::new(), failure: None, reopened: None };
         for entry in entries {
             run.apply(entry)?;
         }

@@ -26,10 +26,7 @@ pub fn load_with_targets(path: &Path) -> (Loaded, BTreeSet<Target>) {
 
 /// The same as if these files, by their absolute paths, said something else or were there at all. One that nothing
 /// includes is not among what was read.
-pub fn load_as_if_with_targets(
-    path: &Path,
-    texts: &BTreeMap<PathBuf, String>,
-) -> (Loaded, BTreeSet<Target>) {
+pub fn load_as_if_with_targets(path: &Path, texts: &BTreeMap<PathBuf, String>) -> (Loaded, BTreeSet<Target>) {
     let files = AsIf { files: DiskFiles::new(), texts };
     let files = Noting { files, noted: Mutex::default() };
     let loaded = manifest::load(path, &files);

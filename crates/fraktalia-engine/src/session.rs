@@ -375,7 +375,11 @@ impl Session {
             return Err(SessionError::Unfinished(run.header.run.clone()));
         }
         let ledger = Ledger::load(&self.paths, &self.manifest.realm, &self.registry)?;
-        let header = Arc::new(Header { origin: self.origin(), note: self.note.clone(), ..header(plan, &ledger.records) });
+        let header = Arc::new(Header {
+            origin: self.origin(),
+            note: self.note.clone(),
+            ..header(plan, &ledger.records)
+        });
         let name = header.run.clone();
         if header.plan.steps.is_empty() && header.plan.changes.is_empty() {
             return self.record_only(header, ledger);
@@ -394,7 +398,8 @@ impl Session {
         let name = header.run.clone();
         if !header.plan.records.is_empty() || !header.plan.forgotten.is_empty() {
             let statuses = Vec::new();
-            let run = Run { header, statuses, closed: None, after: BTreeMap::new(), failure: None, reopened: None };
+            let run =
+                Run { header, statuses, closed: None, after: BTreeMap::new(), failure: None, reopened: None };
             ledger.fold(&run, &Outcome::Applied, &self.registry);
             ledger.save(&self.paths, &self.manifest.realm)?;
         }

@@ -31,7 +31,12 @@ impl Hands {
             Ok(said) if said.code == Some(0) => format!("{}{}", said.text(), plain(&said.talk)),
             Ok(said) => {
                 let code = said.code.unwrap_or(-1);
-                format!("{}{}\n(`{shown}`: {}, code {code})\n", said.text(), reason(&said.talk), meaning(code))
+                format!(
+                    "{}{}\n(`{shown}`: {}, code {code})\n",
+                    said.text(),
+                    reason(&said.talk),
+                    meaning(code)
+                )
             }
             Err(why) => why,
         };

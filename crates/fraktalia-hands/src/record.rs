@@ -45,7 +45,9 @@ impl Hands {
     pub(crate) fn record(&self, key: &Key) -> Result<Option<Record>, String> {
         let path = self.record_path(key)?;
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| failed("read", &path, &error)),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map(Some).map_err(|error| failed("read", &path, &error))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path, &error)),
         }

@@ -50,7 +50,10 @@ impl Repository {
         let existing = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(dir);
         let git = Git::new(existing, Config::Operators, "find the repository");
         let top = git.args(["rev-parse", "--show-toplevel"]).run(ANSWER).await.map_err(|error| {
-            format!("{} lies in no repository of git: {error}; or set `admin_room.commit: false`", dir.display())
+            format!(
+                "{} lies in no repository of git: {error}; or set `admin_room.commit: false`",
+                dir.display()
+            )
         })?;
         let top = PathBuf::from(line(&top));
         let mut repository = Self { top, fallback: None };
@@ -83,7 +86,8 @@ impl Repository {
 
     /// What became of an act. No line of ours holds what an agent wrote, so that none can be forged.
     pub async fn done(&self, key: &Key) -> Result<Option<Done>, String> {
-        if self.code("look for commits", words(["rev-parse", "--verify", "--quiet", "HEAD"])).await?.code != Some(0)
+        if self.code("look for commits", words(["rev-parse", "--verify", "--quiet", "HEAD"])).await?.code
+            != Some(0)
         {
             return Ok(None);
         }
@@ -138,13 +142,17 @@ impl Repository {
     /// Where the branch comes from.
     pub async fn upstream(&self) -> Result<Upstream, String> {
         let none = |why: String| {
-            format!("there is nowhere to push to ({why}); `git push --set-upstream` at a terminal says where, or set \
-                     `admin_room.push: false`")
+            format!(
+                "there is nowhere to push to ({why}); `git push --set-upstream` at a terminal says where, or set \
+                     `admin_room.push: false`"
+            )
         };
-        let branch = self.line("find the branch", &["symbolic-ref", "--short", "HEAD"]).await.map_err(none)?;
+        let branch =
+            self.line("find the branch", &["symbolic-ref", "--short", "HEAD"]).await.map_err(none)?;
         let of = |name: &str| format!("branch.{branch}.{name}");
         let remote = self.line("find its remote", &["config", "--get", &of("remote")]).await.map_err(none)?;
-        let merge = self.line("find its remote branch", &["config", "--get", &of("merge")]).await.map_err(none)?;
+        let merge =
+            self.line("find its remote branch", &["config", "--get", &of("merge")]).await.map_err(none)?;
         let args = ["rev-parse", "--symbolic-full-name", "@{upstream}"];
         let tracking = self.line("find its remote branch", &args).await.map_err(none)?;
         Ok(Upstream { remote, branch: merge, tracking })
@@ -159,7 +167,9 @@ impl Repository {
         if others == "0" {
             return Ok(());
         }
-        Err(format!("{others} commits of the branch are not pushed, and are not ours to push; push them first"))
+        Err(format!(
+            "{others} commits of the branch are not pushed, and are not ours to push; push them first"
+        ))
     }
 
     /// Pushes what is committed.
@@ -218,7 +228,8 @@ impl Repository {
 
     async fn parent(&self, commit: &str) -> Result<String, String> {
         let first = format!("{commit}^");
-        let parent = self.code("find its parent", words(["rev-parse", "--verify", "--quiet", &first])).await?;
+        let parent =
+            self.code("find its parent", words(["rev-parse", "--verify", "--quiet", &first])).await?;
         if parent.code == Some(0) {
             return Ok(line(&parent.printed));
         }

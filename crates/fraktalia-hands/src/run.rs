@@ -31,10 +31,18 @@ enum Begin {
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event {
-    Started { steps: usize, done: usize },
-    Begun { title: String },
+    Started {
+        run: String,
+        steps: usize,
+        done: usize,
+    },
+    Begun {
+        title: String,
+    },
     Stopping,
-    RollingBack { why: String },
+    RollingBack {
+        why: String,
+    },
     Verifying,
     #[serde(other)]
     Other,
@@ -207,7 +215,9 @@ impl Doing<'_> {
                     Outcome::RolledBack { reason, .. } | Outcome::Busy(reason) => reason.as_str(),
                     _ => "the plan is stale",
                 };
-                let reason = format!("{first}; nothing was applied, and what was written could not be taken back: {why}");
+                let reason = format!(
+                    "{first}; nothing was applied, and what was written could not be taken back: {why}"
+                );
                 Outcome::Stuck { run: None, reason }
             }
         }
@@ -236,10 +246,15 @@ impl Doing<'_> {
             };
             let resumed = past.is_some();
             match self.work(&asked, progress, stop).await {
-                Ok(ended) => {
+                Ok((ended, run)) => {
                     let open = resumed && ended.code == Some(13);
+                    past = match (self.hands.past(self.key).await, run) {
+                        (Ok(past), _) => past,
+                        // The manifest may have been made invalid meanwhile; the exit code says it too.
+                        (Err(_), Some(run)) => Some(by_code(run, ended.code, takes_back)),
+                        (Err(_), None) => past,
+                    };
                     said = Some(ended);
-                    past = self.hands.past(self.key).await.unwrap_or(past);
                     if open {
                         break;
                     }
@@ -270,19 +285,25 @@ impl Doing<'_> {
         asked: &[OsString],
         progress: Progress<'_>,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<Said, String> {
+    ) -> Result<(Said, Option<String>), String> {
         let mut record = self.hands.record(self.key)?.unwrap_or_default();
         let begun = |pid| {
             record.child = began_at(pid).map(|began| (pid, began));
-            let kept = self.hands.keep(self.key, &record);
+            // It runs: nothing is gained by leaving it alone because of that.
+            if let Err(why) = self.hands.keep(self.key, &record) {
+                tracing::warn!(key = %self.key, why, "the process of the run is not on record");
+            }
             self.hands.step("begun");
-            kept
         };
+        let mut begun_as = None;
         let mut at = (0, 0);
         let tell = |line: &str| {
             let Ok(event) = serde_json::from_str::<Event>(line) else { return };
             match event {
-                Event::Started { steps, done } => at = (done, steps),
+                Event::Started { run, steps, done } => {
+                    begun_as = Some(run);
+                    at = (done, steps);
+                }
                 Event::Begun { title } => {
                     at.0 = (at.0 + 1).min(at.1);
                     progress(format!("{} of {}: {title}", at.0, at.1));
@@ -293,7 +314,8 @@ impl Doing<'_> {
                 Event::Other => {}
             }
         };
-        self.hands.work(asked, begun, tell, stop).await
+        let said = self.hands.work(asked, begun, tell, stop).await?;
+        Ok((said, begun_as))
     }
 
     /// How a run ended, by its journal.
@@ -302,8 +324,12 @@ impl Doing<'_> {
         let run = Some(past.run.clone());
         match past.outcome.as_str() {
             "rolled_back" if takes_back => Outcome::Applied { run: past.run, commit: None },
+            "rolled_back" if stopped => {
+                Outcome::RolledBack { run, reason: format!("it was stopped: {why}") }
+            }
             "rolled_back" => {
-                let reason = if stopped { format!("it was stopped: {why}") } else { why };
+                // With the cure, where it was said just now.
+                let reason = said.and_then(|said| crate::text::error(&said.talk)).unwrap_or(why);
                 Outcome::RolledBack { run, reason }
             }
             "applied" if takes_back => Outcome::RolledBack { run: None, reason: reason_of(said) },
@@ -341,6 +367,19 @@ impl Doing<'_> {
     }
 }
 
+/// How a run ended, by the exit code alone.
+fn by_code(run: String, code: Option<i32>, takes_back: bool) -> Past {
+    let outcome = match code {
+        Some(0) if takes_back => "rolled_back",
+        Some(0) => "applied",
+        Some(20) => "rolled_back",
+        Some(21) => "incomplete",
+        Some(22) => "not_converged",
+        _ => "open",
+    };
+    Past { run, outcome: outcome.into(), ..Past::default() }
+}
+
 fn reason_of(said: Option<&Said>) -> String {
     said.map_or_else(|| "it did not begin".into(), Said::reason)
 }
@@ -351,9 +390,7 @@ fn not_begun(said: Option<&Said>, stopped: bool) -> Outcome {
         Some(0) => Outcome::Applied { run: NO_RUN.into(), commit: None },
         Some(12) => Outcome::Stale,
         Some(13 | 14) => Outcome::Busy(reason_of(said)),
-        _ if stopped => {
-            Outcome::RolledBack { run: None, reason: "it was stopped before it began".into() }
-        }
+        _ if stopped => Outcome::RolledBack { run: None, reason: "it was stopped before it began".into() },
         _ => Outcome::RolledBack { run: None, reason: reason_of(said) },
     }
 }

@@ -19,10 +19,7 @@ use crate::{Hands, NO_RUN, write};
 const FILE: u64 = 8 << 20;
 
 impl Doing<'_> {
-    pub(crate) async fn take_in(
-        &self,
-        progress: &mut (dyn FnMut(String) + Send),
-    ) -> Result<Outcome, String> {
+    pub(crate) async fn take_in(&self, progress: &mut (dyn FnMut(String) + Send)) -> Result<Outcome, String> {
         let hands = self.hands;
         let writing = hands.writing()?;
         if let Some(record) = hands.record(self.key)? {
@@ -55,8 +52,11 @@ impl Doing<'_> {
         let refused = self.adopt(progress).await?;
         hands.step("written");
         let now = hands.texts()?;
-        let changed: BTreeSet<PathBuf> =
-            now.iter().filter(|(path, text)| before.get(*path) != Some(text)).map(|(path, _)| path.clone()).collect();
+        let changed: BTreeSet<PathBuf> = now
+            .iter()
+            .filter(|(path, text)| before.get(*path) != Some(text))
+            .map(|(path, _)| path.clone())
+            .collect();
         if changed.is_empty() {
             return Err(format!("nothing of it can be taken in: {}", refused.join("; ")));
         }
@@ -150,7 +150,8 @@ fn text(path: &Path) -> std::io::Result<String> {
 
 /// Writes a file anew, where it is not so already; its mode and owner stay.
 pub fn put(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut file =
+        std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let mut now = String::new();
     (&mut file).take(FILE).read_to_string(&mut now)?;
     if now == text {

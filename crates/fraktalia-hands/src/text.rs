@@ -46,6 +46,11 @@ pub fn reason(said: &str) -> String {
     }
 }
 
+/// The same, where there is an error in what was said.
+pub fn error(said: &str) -> Option<String> {
+    said.lines().any(|line| line.starts_with("error: ")).then(|| reason(said))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,9 +16,8 @@ mod with;
 
 pub use adopt::{AdoptArgs, AdoptFormat};
 pub use args::{
-    ApplyArgs, CheckArgs, CompletionsArgs, ExplainArgs, ForwardArgs, GraphArgs, ManArgs,
-    ModesArgs, PlanArgs, PlanningArgs, ReferenceArgs, ResumeArgs, RollbackArgs, RunArgs, ShowArgs,
-    StatusArgs,
+    ApplyArgs, CheckArgs, CompletionsArgs, ExplainArgs, ForwardArgs, GraphArgs, ManArgs, ModesArgs, PlanArgs,
+    PlanningArgs, ReferenceArgs, ResumeArgs, RollbackArgs, RunArgs, ShowArgs, StatusArgs,
 };
 pub use daily::{CleanupArgs, InviteArgs, ResetArgs};
 pub use doctor::DoctorArgs;

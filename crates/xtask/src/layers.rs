@@ -57,7 +57,9 @@ fn layer(name: &str) -> Option<Layer> {
         "fraktalia" => (program(), testkit(), &[] as &[&str]),
         "fraktalia-testkit" => (CORE.to_vec(), vec![], &[] as &[&str]),
         "xtask" => (testkit(), vec![], &[] as &[&str]),
-        "fraktalia-tests" => ([program(), testkit(), vec!["fraktalia", "fraktalia-hands"]].concat(), vec![], &[] as &[&str]),
+        "fraktalia-tests" => {
+            ([program(), testkit(), vec!["fraktalia", "fraktalia-hands"]].concat(), vec![], &[] as &[&str])
+        }
         _ => return None,
     };
     Some(Layer { may_use, in_tests, never })

@@ -24,10 +24,10 @@ pub struct AsIf {
 
 impl AsIf {
     fn parse(text: &str) -> Result<Self, String> {
-        let (path, file) = text
-            .split_once('=')
-            .filter(|(path, file)| !path.is_empty() && !file.is_empty())
-            .ok_or("write where it is to stand and where it is: `fractals.d/cook.yaml=/tmp/cook.yaml`")?;
+        let (path, file) =
+            text.split_once('=')
+                .filter(|(path, file)| !path.is_empty() && !file.is_empty())
+                .ok_or("write where it is to stand and where it is: `fractals.d/cook.yaml=/tmp/cook.yaml`")?;
         let path = Path::new(path);
         if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
             return Err("PATH is relative to the folder of the manifest, and stays in it".into());

@@ -117,7 +117,8 @@ impl Files {
     pub fn export_to(&self, path: &Path, runs: &[Run], app: &App) -> Result<Exit, Failure> {
         let text = self.lines(runs)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        let written =
+            file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         written.map_err(|source| Failure::File { doing: "write", path: path.into(), source })?;
         self.verify(runs, app)
     }
