@@ -14,7 +14,7 @@ use crate::render::json::FORMAT;
 use crate::render::runs::{self, RunDocument};
 
 #[derive(serde::Serialize)]
-struct Runs<'a> {
+struct Document<'a> {
     format: u16,
     runs: Vec<RunDocument<'a>>,
     /// What the desk of the admin room wrote down meanwhile.
@@ -53,7 +53,7 @@ pub fn history(app: &App, args: &HistoryArgs) -> Result<Exit, Failure> {
         HistoryFormat::Text => out::data(&runs::history(latest, entries, &app.out))?,
         _ => {
             let runs = latest.iter().map(|run| runs::document(run, false)).collect();
-            out::json(&Runs { format: FORMAT, runs, desk: entries })?
+            out::json(&Document { format: FORMAT, runs, desk: entries })?
         }
     };
     Ok(Exit::OK)
