@@ -93,12 +93,10 @@ impl Doing<'_> {
     ) -> Result<Outcome, String> {
         let name = crate::manifest::checked(name)?;
         let begun = self.hands.record(self.key)?;
-        if let Some(record) = &begun {
-            // What was begun is found out by its journal, whatever the manifest has become.
-            self.hands.wait_for_child(record).await;
-            if let Some(past) = self.hands.past(self.key).await? {
-                return Ok(self.go_on(Some(past), None, progress, &mut stop).await);
-            }
+        match self.earlier().await {
+            Ok(None) => {}
+            Ok(past) => return Ok(self.go_on(past, None, progress, &mut stop).await),
+            Err(unknown) => return Ok(unknown),
         }
         let writing = self.hands.writing()?;
         let path = writing.dir.join(format!("{name}.yaml"));
@@ -139,7 +137,10 @@ impl Doing<'_> {
         progress: Progress<'_>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Outcome, String> {
-        let past = self.earlier().await?;
+        let past = match self.earlier().await {
+            Ok(past) => past,
+            Err(unknown) => return Ok(unknown),
+        };
         let plan = self.hands.kept(self.fingerprint)?;
         if past.is_none() && !plan.is_file() {
             return Ok(Outcome::Stale);
@@ -152,7 +153,10 @@ impl Doing<'_> {
         progress: Progress<'_>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Outcome, String> {
-        let past = self.earlier().await?;
+        let past = match self.earlier().await {
+            Ok(past) => past,
+            Err(unknown) => return Ok(unknown),
+        };
         let run = match self.hands.record(self.key)?.and_then(|record| record.rolls_back) {
             Some(run) => run,
             None => {
@@ -182,11 +186,16 @@ impl Doing<'_> {
         Ok(outcome)
     }
 
-    /// What an earlier life began under this key.
-    async fn earlier(&self) -> Result<Option<Past>, String> {
-        let Some(record) = self.hands.record(self.key)? else { return Ok(None) };
+    /// What an earlier life began under this key. Where that cannot be found out, nothing is said to be undone.
+    async fn earlier(&self) -> Result<Option<Past>, Outcome> {
+        let unknown = |why: String| {
+            let reason =
+                format!("it is not known whether it was begun before: {why}; `fraktalia history` shows it");
+            Outcome::Stuck { run: None, reason }
+        };
+        let Some(record) = self.hands.record(self.key).map_err(unknown)? else { return Ok(None) };
         self.hands.wait_for_child(&record).await;
-        self.hands.past(self.key).await
+        self.hands.past(self.key).await.map_err(unknown)
     }
 
     /// Whether it can be begun at all; asked before anything is written.
@@ -259,7 +268,13 @@ impl Doing<'_> {
                         break;
                     }
                 }
-                Err(reason) => return Outcome::Stuck { run: past.map(|past| past.run), reason },
+                // It could not even be started.
+                Err(reason) => {
+                    return match past {
+                        Some(past) => Outcome::Stuck { run: Some(past.run), reason },
+                        None => Outcome::RolledBack { run: None, reason },
+                    };
+                }
             }
         }
         let stopped = *stop.borrow();
@@ -287,6 +302,9 @@ impl Doing<'_> {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(Said, Option<String>), String> {
         let mut record = self.hands.record(self.key)?.unwrap_or_default();
+        record = Record { begun: true, child: None, ..record };
+        self.hands.keep(self.key, &record)?;
+        self.hands.step("beginning");
         let begun = |pid| {
             record.child = began_at(pid).map(|began| (pid, began));
             // It runs: nothing is gained by leaving it alone because of that.

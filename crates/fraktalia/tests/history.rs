@@ -112,6 +112,8 @@ async fn decisions_stand_among_the_runs_and_a_whole_audit_is_verified_with_0() {
     let noted = text(&place.run(&["history", "--note", "c1.1.run", "--format", "json"]));
     assert!(noted.contains(RUN) && !noted.contains("@ana"), "{noted}");
     assert!(!text(&place.run(&["history", "--note", "c1.1", "--format", "json"])).contains(RUN));
+    std::fs::write(place.path("fraktalia.yaml"), "wrong: {").unwrap();
+    assert!(text(&place.run(&["history"])).contains(RUN), "whatever has become of the manifest");
     let verified = place.run(&["history", "--verify"]);
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
 }
