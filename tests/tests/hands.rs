@@ -271,6 +271,19 @@ async fn a_command_that_dies_in_a_run_is_gone_on_with() {
     applied(&outcome);
     assert_eq!((house.commits("Fraktalia-Act", "e.1.run"), house.runs("e.1.run").await.len()), (1, 1));
     let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+    let world = house.stage.world().await;
+
+    // Somebody has said no before we came to life again: it is taken back.
+    let order = fractal("baker");
+    let plan = house.plan(&order).await;
+    let outcome = house.run(&dying, "e.2.run", &order, &plan.fingerprint).await;
+    assert!(matches!(&outcome, Outcome::Stuck { run: Some(_), .. }), "{outcome:?}");
+    let (_say, stop) = watch::channel(true);
+    let outcome = house.hands.run(&key("e.2.run"), &order, &plan.fingerprint, &credits(), |_| {}, stop).await;
+    let Outcome::RolledBack { run: Some(_), reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("stopped"), "{reason}");
+    house.hands.take_back(&key("e.2.run")).await.expect("it is taken back");
+    assert_eq!((house.stage.world().await, house.tree().as_str()), (world, ""));
 }
 
 #[tokio::test]

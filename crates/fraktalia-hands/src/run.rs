@@ -175,15 +175,21 @@ impl Doing<'_> {
             return Ok(outcome);
         }
         // Else the next apply would do it all again.
-        let taken = self.hands.past(self.key).await?.and_then(|past| past.note);
-        if let Some(note) = taken.filter(|note| *note != self.key.as_str())
-            && let Some(theirs) = crate::journal::key(&note)
-            && let Err(why) = self.hands.take_back(&theirs).await
-        {
-            let reason = format!("the run was taken back, and its commit was not: {why}");
-            return Ok(Outcome::Stuck { run: Some(run), reason });
+        Ok(match self.take_back_commit_of_the_run().await {
+            Ok(()) => outcome,
+            Err(why) => {
+                let reason = format!("the run was taken back, and its commit was not: {why}");
+                Outcome::Stuck { run: Some(run), reason }
+            }
+        })
+    }
+
+    async fn take_back_commit_of_the_run(&self) -> Result<(), String> {
+        let note = self.hands.past(self.key).await?.and_then(|past| past.note);
+        match note.as_deref().and_then(crate::journal::key) {
+            Some(theirs) if theirs != *self.key => self.hands.take_back(&theirs).await,
+            _ => Ok(()),
         }
-        Ok(outcome)
     }
 
     /// What an earlier life began under this key. Where that cannot be found out, nothing is said to be undone.
@@ -243,17 +249,25 @@ impl Doing<'_> {
     ) -> Outcome {
         let takes_back = matches!(begin, Some(Begin::TakeBack(_)));
         let mut said: Option<Said> = None;
+        // A signal that comes too early would end the child that takes back.
+        let (_nobody, never) = watch::channel(false);
         for _ in 0..ATTEMPTS {
+            let stopped = *stop.borrow();
             let asked = match (&past, &begin, &said) {
                 (Some(past), ..) if past.outcome != "open" => break,
                 (Some(_), ..) => {
                     self.hands.wait_for_lock().await;
-                    args(["resume", "--format", "jsonl"])
+                    if stopped {
+                        args(["rollback", "--yes", "--format", "jsonl"])
+                    } else {
+                        args(["resume", "--format", "jsonl"])
+                    }
                 }
                 (None, Some(begin), None) => self.begin(begin),
                 (None, ..) => break,
             };
             let resumed = past.is_some();
+            let stop = if takes_back || (resumed && stopped) { &mut never.clone() } else { &mut *stop };
             match self.work(&asked, progress, stop).await {
                 Ok((ended, run)) => {
                     let open = resumed && ended.code == Some(13);
