@@ -106,7 +106,7 @@ fn credits() -> Credits {
 }
 
 fn fractal(name: &str) -> Order {
-    let fragment = format!("fractals:\n  {name}:\n    purpose: Cooks.\n    members: [ana]\n");
+    let fragment = format!("fractals:\n  {name}:\n    purpose: Cooks.\n    members: [ana, ben]\n");
     Order::Add { name: name.into(), fragment }
 }
 
@@ -174,7 +174,9 @@ async fn a_fractal_is_planned_without_a_trace_and_then_written_committed_pushed_
 #[tokio::test]
 async fn hands_that_die_after_any_of_their_steps_come_to_the_same_end() {
     let Some(house) = House::set().await else { return };
-    for (number, step) in ["recorded", "written", "committed", "pushed", "begun"].into_iter().enumerate() {
+    for (number, step) in
+        ["recorded", "written", "committed", "pushed", "beginning", "begun"].into_iter().enumerate()
+    {
         let order = fractal(&format!("cook{number}"));
         let run = format!("d{number}.1.run");
         let plan = house.plan(&order).await;
@@ -186,11 +188,74 @@ async fn hands_that_die_after_any_of_their_steps_come_to_the_same_end() {
         });
         assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
         let outcome = house.run(&house.hands, &run, &order, &plan.fingerprint).await;
-        applied(&outcome);
+        assert!(matches!(outcome, Outcome::Applied { .. }), "after {step}: {outcome:?}");
         assert_eq!(house.tree(), "", "after {step}");
         let counts = (house.commits("Fraktalia-Act", &run), house.runs(&run).await.len());
         assert_eq!(counts, (1, 1), "commits and runs after {step}");
         let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_in_comes_to_the_same_end_too() {
+    let Some(house) = House::set().await else { return };
+    for (number, step) in ["recorded", "written", "committed", "pushed"].into_iter().enumerate() {
+        let name = format!("Name {number}");
+        house.rename("ops", &name).await;
+        let plan = house.plan(&Order::PutBack).await;
+        let run = format!("t{number}.1.run");
+        let dying = house.hands.clone().with_hook(move |at| assert_ne!(at, step, "it dies here"));
+        let (_go, stop) = watch::channel(false);
+        let (fingerprint, task_key) = (plan.fingerprint.clone(), key(&run));
+        let died = tokio::spawn(async move {
+            dying.run(&task_key, &Order::TakeIn, &fingerprint, &credits(), |_| {}, stop).await
+        });
+        assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
+        applied(&house.run(&house.hands, &run, &Order::TakeIn, &plan.fingerprint).await);
+        let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+        assert!(text.contains(&name), "{text}");
+        assert_eq!((house.tree().as_str(), house.commits("Fraktalia-Act", &run)), ("", 1), "after {step}");
+        assert_eq!(house.repository.git(&["rev-parse", "origin/main"]), house.repository.head());
+    }
+    // What an operator has not committed yet does not become a part of ours.
+    let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    house.repository.write("fraktalia.yaml", &format!("{text}# mine\n"));
+    house.rename("ops", "Chaos").await;
+    let plan = house.plan(&Order::PutBack).await;
+    let outcome = house.run(&house.hands, "t9.1.run", &Order::TakeIn, &plan.fingerprint).await;
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("not committed")),
+        "{outcome:?}"
+    );
+    assert_eq!(house.tree(), "M fraktalia.yaml");
+}
+
+#[tokio::test]
+async fn without_git_the_file_itself_is_taken_back_and_only_while_it_is_ours() {
+    let Some(house) = House::set().await else { return };
+    let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    let text = text.replace("  commit: true\n  push: true\n", "");
+    house.repository.write("fraktalia.yaml", &text);
+    house.repository.push("No commits");
+    let order = fractal("cook");
+    let path = house.repository.path("fractals.d/cook.yaml");
+    for (run, theirs) in [("u1.1.run", false), ("u2.1.run", true)] {
+        let plan = house.plan(&order).await;
+        house.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::ServerError));
+        let outcome = house.run(&house.hands, run, &order, &plan.fingerprint).await;
+        let Outcome::RolledBack { run: Some(_), reason } = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("500"), "{reason}");
+        house.stage.proxy.mend();
+        assert!(path.exists());
+        if theirs {
+            std::fs::write(&path, "# mine now\n").expect("it is written");
+            let why = house.hands.take_back(&key(run)).await.expect_err("it is not ours any more");
+            assert!(why.contains("stays"), "{why}");
+        } else {
+            house.hands.take_back(&key(run)).await.expect("it is taken back");
+            house.hands.take_back(&key(run)).await.expect("and again");
+            assert!(!path.exists());
+        }
     }
 }
 
@@ -206,6 +271,19 @@ async fn a_command_that_dies_in_a_run_is_gone_on_with() {
     applied(&outcome);
     assert_eq!((house.commits("Fraktalia-Act", "e.1.run"), house.runs("e.1.run").await.len()), (1, 1));
     let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+    let world = house.stage.world().await;
+
+    // Somebody has said no before we came to life again: it is taken back.
+    let order = fractal("baker");
+    let plan = house.plan(&order).await;
+    let outcome = house.run(&dying, "e.2.run", &order, &plan.fingerprint).await;
+    assert!(matches!(&outcome, Outcome::Stuck { run: Some(_), .. }), "{outcome:?}");
+    let (_say, stop) = watch::channel(true);
+    let outcome = house.hands.run(&key("e.2.run"), &order, &plan.fingerprint, &credits(), |_| {}, stop).await;
+    let Outcome::RolledBack { run: Some(_), reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("stopped"), "{reason}");
+    house.hands.take_back(&key("e.2.run")).await.expect("it is taken back");
+    assert_eq!((house.stage.world().await, house.tree().as_str()), (world, ""));
 }
 
 #[tokio::test]
@@ -280,7 +358,9 @@ async fn a_no_in_mid_run_takes_it_back() {
     let order = fractal("cook");
     let plan = house.plan(&order).await;
     house.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::Hold));
+    let _ = house.stage.proxy.take_calls();
     let (say, stop) = watch::channel(false);
+    let (heard, mut stopping) = watch::channel(false);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&lines);
     let (key, credits) = (key("g.1.run"), credits());
@@ -289,13 +369,18 @@ async fn a_no_in_mid_run_takes_it_back() {
         &order,
         &plan.fingerprint,
         &credits,
-        move |line| told.lock().expect("lines").push(line),
+        move |line| {
+            if line.starts_with("stopping") {
+                heard.send_replace(true);
+            }
+            told.lock().expect("lines").push(line);
+        },
         stop,
     );
     let no = async {
         house.stage.proxy.called(|_, path| path.contains("/createRoom")).await;
         say.send_replace(true);
-        // It is heard before the room is made: the process has the signal by then, or soon.
+        stopping.wait_for(|heard| *heard).await.expect("it is heard before the room is made");
         house.stage.proxy.mend();
     };
     let (outcome, ()) = tokio::join!(run, no);
@@ -304,7 +389,7 @@ async fn a_no_in_mid_run_takes_it_back() {
         "{outcome:?}"
     );
     let lines = lines.lock().expect("lines").join("\n");
-    assert!(lines.contains("1 of "), "{lines}");
+    assert!(lines.contains("1 of "), "{lines} {outcome:?}");
     house.hands.take_back(&key).await.expect("it is taken back");
     assert_eq!(house.stage.world().await, before);
     assert_eq!(house.tree(), "");
@@ -313,7 +398,7 @@ async fn a_no_in_mid_run_takes_it_back() {
 #[tokio::test]
 async fn what_is_wrong_with_a_fragment_is_said_with_its_place_and_questions_are_answered() {
     let Some(house) = House::set().await else { return };
-    let wrong = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [nobody]\n";
+    let wrong = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [nobody, ana, ben]\n";
     let order = Order::Add { name: "cook".into(), fragment: wrong.into() };
     let Planned::Findings(notes) = house.hands.plan(&key("h.1"), &order).await else { panic!("no findings") };
     assert_eq!(

@@ -17,8 +17,8 @@ use crate::text::reason;
 
 /// Most bytes of an answer.
 const ANSWER: u64 = 16 << 20;
-/// Most bytes of what is said besides.
-const TALK: u64 = 64 << 10;
+/// Most bytes of what is said besides: of its end, where the errors are.
+const TALK: usize = 64 << 10;
 /// Longest line of an event.
 const LINE: u64 = 256 << 10;
 /// A look takes no longer.
@@ -98,7 +98,7 @@ impl Hands {
         let mut child = command.spawn().map_err(|error| self.cannot_start(&error))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let all = async {
-            let (data, talk) = tokio::join!(bounded(stdout, ANSWER), bounded(stderr, TALK));
+            let (data, talk) = tokio::join!(bounded(stdout, ANSWER), tail(stderr));
             (data, talk, child.wait().await)
         };
         let Ok((data, talk, status)) = tokio::time::timeout(LOOK, all).await else {
@@ -123,17 +123,17 @@ impl Hands {
     pub(crate) async fn work(
         &self,
         args: &[OsString],
-        begun: impl FnOnce(u32) -> Result<(), String>,
+        begun: impl FnOnce(u32),
         mut tell: impl FnMut(&str),
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Said, String> {
         let mut child = self.command(args).spawn().map_err(|error| self.cannot_start(&error))?;
         let pid = child.id();
         if let Some(pid) = pid {
-            begun(pid)?;
+            begun(pid);
         }
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let talk = bounded(stderr, TALK);
+        let talk = tail(stderr);
         let mut all = std::pin::pin!(async {
             let (talk, ()) = tokio::join!(talk, lines(stdout, &mut tell));
             (talk, child.wait().await)
@@ -183,6 +183,20 @@ async fn bounded(from: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
     bytes
 }
 
+/// The end of what is said.
+async fn tail(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut from) = from else { return kept };
+    let mut part = vec![0; 8 << 10];
+    while let Ok(read @ 1..) = from.read(&mut part).await {
+        kept.extend_from_slice(&part[..read]);
+        if kept.len() > 2 * TALK {
+            kept.drain(..kept.len() - TALK);
+        }
+    }
+    kept
+}
+
 /// Each line that is not too long.
 pub async fn lines(from: Option<impl AsyncRead + Unpin>, tell: &mut impl FnMut(&str)) {
     let Some(from) = from else { return };
@@ -201,5 +215,21 @@ pub async fn lines(from: Option<impl AsyncRead + Unpin>, tell: &mut impl FnMut(&
                 whole = ended;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_long_does_not_fill_the_memory_and_the_end_of_talk_is_kept() {
+        let long = [vec![b'x'; 1 << 20], b"\nerror: the end\n".to_vec()].concat();
+        assert_eq!(bounded(Some(&long[..]), 100).await.len(), 101);
+        let kept = tail(Some(&long[..])).await;
+        assert!(kept.len() <= 2 * TALK && kept.ends_with(b"error: the end\n"));
+        let mut told = Vec::new();
+        lines(Some(&long[..]), &mut |line| told.push(line.to_owned())).await;
+        assert_eq!(told, ["error: the end"], "and a line that is too long is none");
     }
 }

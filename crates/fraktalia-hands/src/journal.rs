@@ -7,7 +7,7 @@ use crate::Hands;
 use crate::child::args;
 
 /// A run, as `history --format json` has it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Past {
     /// Its name.
     pub run: String,

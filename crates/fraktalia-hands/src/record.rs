@@ -25,7 +25,10 @@ pub struct Record {
     /// Whether that commit is pushed.
     #[serde(default)]
     pub push: bool,
-    /// The last child that wrote: its number and when it began.
+    /// Whether a child that writes was, or was about to be, begun.
+    #[serde(default)]
+    pub begun: bool,
+    /// The last of them: its number and when it began.
     #[serde(default)]
     pub child: Option<(u32, u64)>,
     /// The run that is taken back.
@@ -62,9 +65,15 @@ impl Hands {
 
     /// Waits until the child that an earlier life began under this key has ended.
     pub(crate) async fn wait_for_child(&self, record: &Record) {
-        let Some((pid, began)) = record.child else { return };
-        while began_at(pid) == Some(began) {
-            tokio::time::sleep(PAUSE).await;
+        match record.child {
+            Some((pid, began)) => {
+                while began_at(pid) == Some(began) {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            // We died between its begin and that being on record: whoever is at work may be it.
+            None if record.begun => self.wait_for_lock().await,
+            None => {}
         }
     }
 

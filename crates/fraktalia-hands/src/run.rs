@@ -32,12 +32,14 @@ enum Begin {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event {
     Started {
+        run: String,
         steps: usize,
         done: usize,
     },
     Begun {
         title: String,
     },
+    Stopping,
     RollingBack {
         why: String,
     },
@@ -91,12 +93,10 @@ impl Doing<'_> {
     ) -> Result<Outcome, String> {
         let name = crate::manifest::checked(name)?;
         let begun = self.hands.record(self.key)?;
-        if let Some(record) = &begun {
-            // What was begun is found out by its journal, whatever the manifest has become.
-            self.hands.wait_for_child(record).await;
-            if let Some(past) = self.hands.past(self.key).await? {
-                return Ok(self.go_on(Some(past), None, progress, &mut stop).await);
-            }
+        match self.earlier().await {
+            Ok(None) => {}
+            Ok(past) => return Ok(self.go_on(past, None, progress, &mut stop).await),
+            Err(unknown) => return Ok(unknown),
         }
         let writing = self.hands.writing()?;
         let path = writing.dir.join(format!("{name}.yaml"));
@@ -137,7 +137,10 @@ impl Doing<'_> {
         progress: Progress<'_>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Outcome, String> {
-        let past = self.earlier().await?;
+        let past = match self.earlier().await {
+            Ok(past) => past,
+            Err(unknown) => return Ok(unknown),
+        };
         let plan = self.hands.kept(self.fingerprint)?;
         if past.is_none() && !plan.is_file() {
             return Ok(Outcome::Stale);
@@ -150,7 +153,10 @@ impl Doing<'_> {
         progress: Progress<'_>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<Outcome, String> {
-        let past = self.earlier().await?;
+        let past = match self.earlier().await {
+            Ok(past) => past,
+            Err(unknown) => return Ok(unknown),
+        };
         let run = match self.hands.record(self.key)?.and_then(|record| record.rolls_back) {
             Some(run) => run,
             None => {
@@ -169,22 +175,33 @@ impl Doing<'_> {
             return Ok(outcome);
         }
         // Else the next apply would do it all again.
-        let taken = self.hands.past(self.key).await?.and_then(|past| past.note);
-        if let Some(note) = taken.filter(|note| *note != self.key.as_str())
-            && let Some(theirs) = crate::journal::key(&note)
-            && let Err(why) = self.hands.take_back(&theirs).await
-        {
-            let reason = format!("the run was taken back, and its commit was not: {why}");
-            return Ok(Outcome::Stuck { run: Some(run), reason });
-        }
-        Ok(outcome)
+        Ok(match self.take_back_commit_of_the_run().await {
+            Ok(()) => outcome,
+            Err(why) => {
+                let reason = format!("the run was taken back, and its commit was not: {why}");
+                Outcome::Stuck { run: Some(run), reason }
+            }
+        })
     }
 
-    /// What an earlier life began under this key.
-    async fn earlier(&self) -> Result<Option<Past>, String> {
-        let Some(record) = self.hands.record(self.key)? else { return Ok(None) };
+    async fn take_back_commit_of_the_run(&self) -> Result<(), String> {
+        let note = self.hands.past(self.key).await?.and_then(|past| past.note);
+        match note.as_deref().and_then(crate::journal::key) {
+            Some(theirs) if theirs != *self.key => self.hands.take_back(&theirs).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What an earlier life began under this key. Where that cannot be found out, nothing is said to be undone.
+    async fn earlier(&self) -> Result<Option<Past>, Outcome> {
+        let unknown = |why: String| {
+            let reason =
+                format!("it is not known whether it was begun before: {why}; `fraktalia history` shows it");
+            Outcome::Stuck { run: None, reason }
+        };
+        let Some(record) = self.hands.record(self.key).map_err(unknown)? else { return Ok(None) };
         self.hands.wait_for_child(&record).await;
-        self.hands.past(self.key).await
+        self.hands.past(self.key).await.map_err(unknown)
     }
 
     /// Whether it can be begun at all; asked before anything is written.
@@ -232,27 +249,46 @@ impl Doing<'_> {
     ) -> Outcome {
         let takes_back = matches!(begin, Some(Begin::TakeBack(_)));
         let mut said: Option<Said> = None;
+        // A signal that comes too early would end the child that takes back.
+        let (_nobody, never) = watch::channel(false);
         for _ in 0..ATTEMPTS {
+            let stopped = *stop.borrow();
             let asked = match (&past, &begin, &said) {
                 (Some(past), ..) if past.outcome != "open" => break,
                 (Some(_), ..) => {
                     self.hands.wait_for_lock().await;
-                    args(["resume", "--format", "jsonl"])
+                    if stopped {
+                        args(["rollback", "--yes", "--format", "jsonl"])
+                    } else {
+                        args(["resume", "--format", "jsonl"])
+                    }
                 }
                 (None, Some(begin), None) => self.begin(begin),
                 (None, ..) => break,
             };
             let resumed = past.is_some();
+            let stop = if takes_back || (resumed && stopped) { &mut never.clone() } else { &mut *stop };
             match self.work(&asked, progress, stop).await {
-                Ok(ended) => {
+                Ok((ended, run)) => {
                     let open = resumed && ended.code == Some(13);
+                    past = match (self.hands.past(self.key).await, run) {
+                        (Ok(past), _) => past,
+                        // The manifest may have been made invalid meanwhile; the exit code says it too.
+                        (Err(_), Some(run)) => Some(by_code(run, ended.code, takes_back)),
+                        (Err(_), None) => past,
+                    };
                     said = Some(ended);
-                    past = self.hands.past(self.key).await.unwrap_or(past);
                     if open {
                         break;
                     }
                 }
-                Err(reason) => return Outcome::Stuck { run: past.map(|past| past.run), reason },
+                // It could not even be started.
+                Err(reason) => {
+                    return match past {
+                        Some(past) => Outcome::Stuck { run: Some(past.run), reason },
+                        None => Outcome::RolledBack { run: None, reason },
+                    };
+                }
             }
         }
         let stopped = *stop.borrow();
@@ -278,29 +314,40 @@ impl Doing<'_> {
         asked: &[OsString],
         progress: Progress<'_>,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<Said, String> {
+    ) -> Result<(Said, Option<String>), String> {
         let mut record = self.hands.record(self.key)?.unwrap_or_default();
+        record = Record { begun: true, child: None, ..record };
+        self.hands.keep(self.key, &record)?;
+        self.hands.step("beginning");
         let begun = |pid| {
             record.child = began_at(pid).map(|began| (pid, began));
-            let kept = self.hands.keep(self.key, &record);
+            // It runs: nothing is gained by leaving it alone because of that.
+            if let Err(why) = self.hands.keep(self.key, &record) {
+                tracing::warn!(key = %self.key, why, "the process of the run is not on record");
+            }
             self.hands.step("begun");
-            kept
         };
+        let mut begun_as = None;
         let mut at = (0, 0);
         let tell = |line: &str| {
             let Ok(event) = serde_json::from_str::<Event>(line) else { return };
             match event {
-                Event::Started { steps, done } => at = (done, steps),
+                Event::Started { run, steps, done } => {
+                    begun_as = Some(run);
+                    at = (done, steps);
+                }
                 Event::Begun { title } => {
                     at.0 = (at.0 + 1).min(at.1);
                     progress(format!("{} of {}: {title}", at.0, at.1));
                 }
+                Event::Stopping => progress("stopping after what is in flight".into()),
                 Event::RollingBack { why } => progress(format!("taking back: {why}")),
                 Event::Verifying => progress("looking again".into()),
                 Event::Other => {}
             }
         };
-        self.hands.work(asked, begun, tell, stop).await
+        let said = self.hands.work(asked, begun, tell, stop).await?;
+        Ok((said, begun_as))
     }
 
     /// How a run ended, by its journal.
@@ -309,8 +356,12 @@ impl Doing<'_> {
         let run = Some(past.run.clone());
         match past.outcome.as_str() {
             "rolled_back" if takes_back => Outcome::Applied { run: past.run, commit: None },
+            "rolled_back" if stopped => {
+                Outcome::RolledBack { run, reason: format!("it was stopped: {why}") }
+            }
             "rolled_back" => {
-                let reason = if stopped { format!("it was stopped: {why}") } else { why };
+                // With the cure, where it was said just now.
+                let reason = said.and_then(|said| crate::text::error(&said.talk)).unwrap_or(why);
                 Outcome::RolledBack { run, reason }
             }
             "applied" if takes_back => Outcome::RolledBack { run: None, reason: reason_of(said) },
@@ -346,6 +397,19 @@ impl Doing<'_> {
             Planned::Findings(_) | Planned::Unable(_) => Ok(false),
         }
     }
+}
+
+/// How a run ended, by the exit code alone.
+fn by_code(run: String, code: Option<i32>, takes_back: bool) -> Past {
+    let outcome = match code {
+        Some(0) if takes_back => "rolled_back",
+        Some(0) => "applied",
+        Some(20) => "rolled_back",
+        Some(21) => "incomplete",
+        Some(22) => "not_converged",
+        _ => "open",
+    };
+    Past { run, outcome: outcome.into(), ..Past::default() }
 }
 
 fn reason_of(said: Option<&Said>) -> String {

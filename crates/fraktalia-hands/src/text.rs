@@ -46,13 +46,18 @@ pub fn reason(said: &str) -> String {
     }
 }
 
+/// The same, where there is an error in what was said.
+pub fn error(said: &str) -> Option<String> {
+    said.lines().any(|line| line.starts_with("error: ")).then(|| reason(said))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_long_answer_ends_with_a_whole_line_and_says_how_to_see_more() {
-        let long: String = (0..2_000).map(|number| format!("line {number} ü\n")).collect();
+        let long = "a line that ends with ü\n".repeat(2_000);
         let cut = bounded(&long, "fraktalia status");
         assert!(cut.chars().count() <= LONGEST);
         let mut lines: Vec<&str> = cut.lines().collect();

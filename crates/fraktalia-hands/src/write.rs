@@ -14,31 +14,26 @@ use crate::repository::{ACT, Done, Repository};
 
 /// The text of the file: who is to thank, then the fragment as it was approved.
 pub fn text(key: &Key, credits: &Credits, fragment: &str) -> String {
-    let by = |event: &dyn std::fmt::Display| format!(" ({event})");
-    let mut text = String::new();
-    if let Some(who) = &credits.proposed_by {
-        let event = credits.proposal.as_ref().map_or_else(String::new, |event| by(event));
-        text += &format!("# Proposed by {}{event}.\n", one_line(&who.0));
-    }
-    text += &format!("# Approved by {}{}.\n", one_line(&credits.approved_by.0), by(&credits.reaction));
-    text += &format!("# {ACT}: {key}\n");
-    text += fragment;
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
+    let proposed = credits.proposed_by.as_ref().map_or_else(String::new, |who| {
+        let event = credits.proposal.as_ref().map_or_else(String::new, |event| format!(" ({event})"));
+        format!("# Proposed by {}{event}.\n", one_line(&who.0))
+    });
+    let (who, event) = (one_line(&credits.approved_by.0), &credits.reaction);
+    let end = if fragment.ends_with('\n') { "" } else { "\n" };
+    format!("{proposed}# Approved by {who} ({event}).\n# {ACT}: {key}\n{fragment}{end}")
 }
 
 /// The message of a commit.
 pub fn message(subject: &str, key: &Key, credits: &Credits) -> String {
-    let mut body = String::new();
-    if let Some(who) = &credits.proposed_by {
-        body += &format!("Proposed by {}\n", one_line(&who.0));
-    }
-    body += &format!("Approved by {}\n", one_line(&credits.approved_by.0));
+    let proposed = credits
+        .proposed_by
+        .as_ref()
+        .map_or_else(String::new, |who| format!("Proposed by {}\n", one_line(&who.0)));
+    let approved = one_line(&credits.approved_by.0);
     let events = credits.proposal.iter().chain([&credits.message, &credits.reaction]);
-    let events: String = events.map(|event| format!("Matrix-Event: {event}\n")).collect();
-    format!("{subject}\n\n{body}\n{ACT}: {key}\n{events}")
+    let events: Vec<String> = events.map(|event| format!("Matrix-Event: {event}")).collect();
+    let events = events.join("\n");
+    format!("{subject}\n\n{proposed}Approved by {approved}\n\n{ACT}: {key}\n{events}\n")
 }
 
 fn one_line(text: &str) -> String {

@@ -77,7 +77,7 @@ async fn with_a_lost_crypto_store_it_gets_a_new_device_and_open_plans_still_coun
     said(&mut ana, "Done:").await;
     // It reads what is said from now on.
     agent.say(&proposal("baker")).await.expect("said");
-    said(&mut ana, "Plan for the fractal `baker`").await;
+    said(&mut ana, "Plan for `baker`").await;
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ async fn open(more: &str) -> Option<(Scene, Device, Device)> {
 /// Proposes a fractal, and waits for its plan.
 async fn plan_for(ana: &mut Device, agent: &mut Device, key: &str) -> Message {
     agent.say(&proposal(key)).await.expect("said");
-    said(ana, &format!("Plan for the fractal `{key}`")).await
+    said(ana, &format!("Plan for `{key}`")).await
 }
 
 /// Nothing was written, committed or made. What was heard before a question is decided before its answer comes.
@@ -188,7 +188,7 @@ async fn what_is_approved_during_another_run_waits_for_it() {
     scene.stage.proxy.mend();
     said(&mut ana, "Done: the fractal `herbalist`").await;
     // The world is another now, so that a new plan comes, which nobody has approved.
-    let again = said(&mut ana, "Plan for the fractal `baker`").await;
+    let again = said(&mut ana, "Plan for `baker`").await;
     assert_eq!(scene.stage.room("baker").await, None);
     ana.react(&again.event, "✅").await.expect("a reaction");
     said(&mut ana, "Done: the fractal `baker`").await;

@@ -3,18 +3,18 @@
 mod desk;
 
 use fraktalia_desk::audit::Entry;
-use fraktalia_engine::Run;
+use fraktalia_engine::{Run, SessionError, StatePaths, journal};
 
-use crate::app::{App, about};
+use crate::app::{App, Place, about};
 use crate::cli::{Format, HistoryArgs, HistoryFormat, ShowArgs};
 use crate::error::Failure;
 use crate::exit::Exit;
 use crate::out;
 use crate::render::json::FORMAT;
-use crate::render::runs::{self, RunDocument};
+use crate::render::runs::{RunDocument, document, history as shown};
 
 #[derive(serde::Serialize)]
-struct Runs<'a> {
+struct Document<'a> {
     format: u16,
     runs: Vec<RunDocument<'a>>,
     /// What the desk of the admin room wrote down meanwhile.
@@ -24,9 +24,9 @@ struct Runs<'a> {
 
 /// Lists the latest runs, and what was decided meanwhile; or verifies or exports all of it.
 pub fn history(app: &App, args: &HistoryArgs) -> Result<Exit, Failure> {
-    let session = app.open()?.session;
-    let mut all = session.history()?;
-    let audit = desk::Files::of(session.paths());
+    let paths = state(app)?;
+    let mut all = runs(&paths)?;
+    let audit = desk::Files::of(&paths);
     if args.verify {
         return audit.verify(&all, app);
     }
@@ -50,13 +50,30 @@ pub fn history(app: &App, args: &HistoryArgs) -> Result<Exit, Failure> {
     entries.retain(|entry| since.is_none_or(|since| desk::when(entry).as_str() >= since));
     let entries = &entries[entries.len().saturating_sub(args.limit.saturating_mul(10))..];
     match args.format {
-        HistoryFormat::Text => out::data(&runs::history(latest, entries, &app.out))?,
+        HistoryFormat::Text => out::data(&shown(latest, entries, &app.out))?,
         _ => {
-            let runs = latest.iter().map(|run| runs::document(run, false)).collect();
-            out::json(&Runs { format: FORMAT, runs, desk: entries })?
+            let runs = latest.iter().map(|run| document(run, false)).collect();
+            out::json(&Document { format: FORMAT, runs, desk: entries })?
         }
     };
     Ok(Exit::OK)
+}
+
+/// Where the journals are. Where that was said, the manifest is not asked: what was done is on record, whatever has become
+/// of it since.
+fn state(app: &App) -> Result<StatePaths, Failure> {
+    match app.place()? {
+        Place::Here(_) => app.place()?.of(""),
+        Place::Below(_) => Ok(app.open()?.session.paths().clone()),
+    }
+}
+
+fn runs(paths: &StatePaths) -> Result<Vec<Run>, Failure> {
+    let mut runs = Vec::new();
+    for path in journal::list(paths).map_err(SessionError::from)? {
+        runs.extend(journal::read(&path).map_err(SessionError::from)?);
+    }
+    Ok(runs)
 }
 
 /// Shows one run.
@@ -72,8 +89,8 @@ pub fn show(app: &App, args: &ShowArgs) -> Result<Exit, Failure> {
         session.run(&args.run)?
     };
     match args.format {
-        Format::Json => out::json(&runs::document(&run, true))?,
-        Format::Text => out::data(&runs::show(&run, &about, &app.out))?,
+        Format::Json => out::json(&document(&run, true))?,
+        Format::Text => out::data(&crate::render::runs::show(&run, &about, &app.out))?,
     };
     Ok(Exit::OK)
 }
