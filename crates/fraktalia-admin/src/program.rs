@@ -217,12 +217,9 @@ async fn run(cli: &Cli, rules: Rules, place: &Place, settings: &Settings) -> Res
 async fn listen(room: Room, since: Option<String>, tell: mpsc::Sender<Told>) -> Result<(), RoomError> {
     let mut listening = room.listen(since);
     loop {
-        let Batch { events, unread, missed, position } = listening.next().await?;
+        let Batch { events, unread, position } = listening.next().await?;
         for unread in unread {
             tracing::warn!("{} of {} could not be read: {:?}", unread.event, unread.by, unread.why);
-        }
-        if missed {
-            tracing::warn!("more was said in the room than is read");
         }
         if tell.send(Told::Room { events, position }).await.is_err() {
             return Ok(());

@@ -83,7 +83,7 @@ async fn an_edited_or_redacted_proposal_or_plan_is_void() {
     let second = agent.say(&proposal("baker")).await.expect("said");
     let plan = said(&mut ana, "Plan for").await;
     agent.redact(&second).await.expect("redacted");
-    said(&mut ana, "redacted").await;
+    said(&mut ana, "has deleted the proposal").await;
     ana.react(&plan.event, "✅").await.expect("a reaction");
 
     let plan = plan_for(&mut ana, &mut agent, "cook").await;
