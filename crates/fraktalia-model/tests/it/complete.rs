@@ -40,6 +40,8 @@ fn the_full_vocabulary_is_understood() {
     assert_eq!(manifest.hosts.keys().collect::<Vec<_>>(), ["local", "mox"]);
     assert_eq!(manifest.networks["garden-net"].bridge, "fkt-garden-net");
     assert_eq!(manifest.admin_room.as_ref().unwrap().expires_s, 86_400);
+    let ci = &manifest.api.as_ref().unwrap().tokens["ci"];
+    assert_eq!((ci.expires_ms, ci.per_minute, ci.scopes.len()), (1_801_440_000_000, 30, 3));
     assert_eq!(manifest.policy.protect[0].to_string(), "matrix/room/lounge");
 }
 
