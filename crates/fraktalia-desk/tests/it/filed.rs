@@ -185,7 +185,7 @@ fn a_flood_of_faulty_ones_is_forgotten_and_not_recorded() {
         let ask = Ask::Add { fragment: "fractals: { a: { sandbox: root } }".into() };
         let acts = room.hear(filing("ci", &format!("api ci {n}"), ask, false));
         recorded += acts.len();
-        assert!(matches!(reply(&room.desk, &format!("api ci {n}")), Some(_)), "the newest is there");
+        assert!(reply(&room.desk, &format!("api ci {n}")).is_some(), "the newest is there");
     }
     assert!(room.desk.cases().count() <= 33, "{}", room.desk.cases().count());
     assert!(recorded <= 15 + 3, "15 faulty ones of a day, then one in an hour: {recorded}");
