@@ -57,10 +57,16 @@ pub(crate) async fn made(
     finding: impl Fn(&Note) -> Finding,
 ) -> Result<Response, Problem> {
     let status = match over(case, finding)? {
-        Some(_) => StatusCode::CREATED,
+        Some(()) => StatusCode::CREATED,
         None => StatusCode::ACCEPTED,
     };
     let fractal = shown(door, case).await?;
+    if status == StatusCode::CREATED && fractal.room.is_none() {
+        // The same request again, long after.
+        return Err(Problem::conflict(
+            "it was made by this request, and is gone since; send a new `Idempotency-Key`",
+        ));
+    }
     let place = format!("/fractal/{}", fractal.id);
     let mut response = (status, Json(fractal)).into_response();
     response.headers_mut().extend(HeaderValue::from_str(&place).ok().map(|place| (header::LOCATION, place)));
@@ -70,7 +76,7 @@ pub(crate) async fn made(
 /// What is answered about one that was to be removed.
 pub(crate) async fn removed(door: &Door, case: &Case) -> Result<Response, Problem> {
     match over(case, Finding::of)? {
-        Some(_) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Some(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         None => Ok((StatusCode::ACCEPTED, Json(shown(door, case).await?)).into_response()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -49,7 +49,7 @@ pub(crate) struct NewFractal {
     auto_reply: Option<bool>,
     /// Its room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    room: Option<Room>,
+    room: Option<NewRoom>,
     /// The files that it begins with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     workspace: Option<Workspace>,
@@ -81,8 +81,29 @@ struct Models {
 
 /// A TCP port.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
+#[serde(try_from = "Number", into = "u16")]
 struct Port(NonZeroU16);
+
+impl TryFrom<Number> for Port {
+    type Error = &'static str;
+
+    /// In JSON Schema 9000.0 is an integer as well.
+    fn try_from(number: Number) -> Result<Self, &'static str> {
+        let whole = number.as_u64().or_else(|| {
+            let float =
+                number.as_f64().filter(|float| float.fract() == 0.0 && (1.0..=65535.0).contains(float));
+            float.and_then(|float| format!("{float:.0}").parse().ok())
+        });
+        let port = whole.and_then(|whole| u16::try_from(whole).ok()).and_then(NonZeroU16::new);
+        port.map(Self).ok_or("a port is a whole number from 1 to 65535")
+    }
+}
+
+impl From<Port> for u16 {
+    fn from(port: Port) -> Self {
+        port.0.get()
+    }
+}
 
 impl PartialSchema for Port {
     fn schema() -> RefOr<Schema> {
@@ -119,7 +140,7 @@ struct LongForward {
 /// What can be said of a fractal's room.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Room {
+struct NewRoom {
     /// Its name. Default: that of the fractal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 64)]
@@ -209,7 +230,7 @@ mod tests {
     #[test]
     fn a_body_is_written_as_a_fragment() {
         let body = r#"{"name":"cook","display_name":"The Cook","model":{"primary":"a/b","fallbacks":["c/d"]},
-            "forwards":[9001,{"host_port":9002}],"workspace":{"files":{"AGENTS.md":{"content":"Cook.\n"}}},"sandbox":null}"#;
+            "forwards":[9001.0,{"host_port":9002}],"workspace":{"files":{"AGENTS.md":{"content":"Cook.\n"}}},"sandbox":null}"#;
         let text = fragment(body).expect("a fractal");
         for part in [
             "  cook:\n",
@@ -234,6 +255,8 @@ mod tests {
             "{\"name\":\"a\",\"openclaw\":{}}",
             "{\"name\":\"a\",\"name\":\"b\"}",
             "{\"name\":\"a\",\"forwards\":[65536]}",
+            "{\"name\":\"a\",\"forwards\":[0]}",
+            "{\"name\":\"a\",\"forwards\":[9000.5]}",
             "{\"name\":\"a\"} x",
             &deep,
         ] {

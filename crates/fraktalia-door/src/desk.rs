@@ -19,7 +19,7 @@ pub trait Desk: Send + Sync + 'static {
     /// All cases, those that ended lately included.
     async fn cases(&self) -> Result<Vec<Case>, Unavailable>;
 
-    /// The fractals that the manifest has.
+    /// The fractals that the manifest has, with all that a case says was applied.
     async fn fractals(&self) -> Result<Vec<Living>, Unavailable>;
 
     /// Changes whenever a case or the manifest may have.

@@ -43,9 +43,9 @@ impl Default for Settings {
             body_time: Duration::from_secs(20),
             head_time: Duration::from_secs(20),
             connections: 128,
-            life: Duration::from_secs(900),
+            life: Duration::from_mins(15),
             plan_time: Duration::from_secs(30),
-            apply_time: Duration::from_secs(300),
+            apply_time: Duration::from_mins(5),
         }
     }
 }

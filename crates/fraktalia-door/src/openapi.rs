@@ -1,4 +1,4 @@
-//! The OpenAPI document: of the same definitions that answer.
+//! The `OpenAPI` document: of the same definitions that answer.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl Modify for Bearer {
     }
 }
 
-/// The OpenAPI document of the API.
+/// The `OpenAPI` document of the API.
 pub fn document() -> Document {
     routes::described().split_for_parts().1
 }

@@ -109,19 +109,11 @@ async fn get_fractal(
     responses(
         (
             status = 201, description = "It is there.", body = Fractal,
-            headers(("Location" = String, description = "Its place.")),
-            links(
-                ("get" = (operation_id = "get_fractal", parameters(("id" = "$response.body#/id")))),
-                ("remove" = (operation_id = "remove_fractal", parameters(("id" = "$response.body#/id"))))
-            )
+            headers(("Location" = String, description = "Its place."))
         ),
         (
             status = 202, description = "It is planned, and operators are asked.", body = Fractal,
-            headers(("Location" = String, description = "Its place.")),
-            links(
-                ("get" = (operation_id = "get_fractal", parameters(("id" = "$response.body#/id")))),
-                ("remove" = (operation_id = "remove_fractal", parameters(("id" = "$response.body#/id"))))
-            )
+            headers(("Location" = String, description = "Its place."))
         ),
         OfPost
     )

@@ -1,6 +1,8 @@
 //! From a JSON body to the fragment that is filed: block YAML as a person would write it, with the JSON Pointer of each
 //! line, so that findings can be told in the terms of the body.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// A fragment, and what each of its lines is in the body.
@@ -105,7 +107,10 @@ fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             c if is_printable(c) => quoted.push(c),
-            c => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
+            c => {
+                // Writing into a text cannot fail.
+                let _ = write!(quoted, "\\U{:08x}", u32::from(c));
+            }
         }
     }
     quoted.push('"');

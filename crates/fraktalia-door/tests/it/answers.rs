@@ -119,6 +119,18 @@ async fn the_same_key_is_the_same_request_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_again_does_not_tell_of_what_is_gone() {
+    let stage = Stage::new().await;
+    let key = [("Idempotency-Key", "k-1")];
+    assert_eq!(stage.server.post("all", &key, COOK).await.status, 201);
+    assert_eq!(stage.server.delete("all", "/fractal/cook").await.status, 204);
+    let again = stage.server.post("all", &key, COOK).await;
+    assert_eq!(again.status, 409);
+    assert!(again.body.contains("gone since"), "{again:?}");
+    assert_eq!(stage.world.applied(), ["cook", "-cook"], "and it is not made again");
+}
+
+#[tokio::test]
 async fn of_two_at_once_with_the_same_name_one_is_made() {
     let stage = Stage::new().await;
     stage.world.hold(Lane::Planner);
