@@ -1,5 +1,6 @@
 //! HTTP/1.1 by hand, so that a test can send what no client would.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use fraktalia_door::Door;
@@ -42,13 +43,13 @@ impl Server {
     pub async fn ask(&self, token: &str, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut text = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         if !token.is_empty() {
-            text += &format!("Authorization: Bearer {}\r\n", secret(token));
+            let _ = write!(text, "Authorization: Bearer {}\r\n", secret(token));
         }
         for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
+            let _ = write!(text, "{name}: {value}\r\n");
         }
         if !body.is_empty() {
-            text += &format!("Content-Length: {}\r\n", body.len());
+            let _ = write!(text, "Content-Length: {}\r\n", body.len());
         }
         self.raw(format!("{text}\r\n{body}").as_bytes()).await
     }

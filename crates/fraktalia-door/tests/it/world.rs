@@ -190,7 +190,9 @@ impl State {
             if acts.is_empty() {
                 return;
             }
-            acts.into_iter().for_each(|act| self.perform(act));
+            for act in acts {
+                self.perform(act);
+            }
         }
     }
 
