@@ -41,13 +41,14 @@ pub enum Component {
 
 impl Component {
     /// What `cargo xtask install` puts there.
-    pub const USUAL: [Self; 6] = [
+    pub const USUAL: [Self; 7] = [
         Self::Runtime,
         Self::OpenClaw(Version::Entries),
         Self::OpenClaw(Version::List),
         Self::Engine,
         Self::Packets,
         Self::Busybox,
+        Self::Schemathesis,
     ];
 
     /// What it is, with its rough size, for a person who wonders what is being downloaded.
