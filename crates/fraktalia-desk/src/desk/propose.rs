@@ -311,7 +311,7 @@ impl Desk {
                 return self.late_reactions(event, policy);
             }
             // The room is told of what a token began: that is where an operator can say no.
-            if case.is_at_work() && case.applies_by_itself().is_some() && case.key("progress") == *key {
+            if case.is_alive() && case.applies_by_itself().is_some() && case.key("progress") == *key {
                 case.thread.get_or_insert_with(|| event.clone());
                 if let Some(filed) = &mut case.filed {
                     filed.notice = Some(event.clone());

@@ -209,6 +209,19 @@ fn an_operator_stops_what_a_token_began() {
 }
 
 #[test]
+fn an_operator_stops_what_a_token_began_and_what_waits_for_another_run() {
+    let mut room = Room::new();
+    let acts = room.files("root", "api root 1", "cook", true);
+    let acts = room.plans(&acts, Planned::Plan(plan("p")));
+    room.ran(&acts, Outcome::Busy("a run of root".into()));
+    // The room tells of our message late.
+    let notice = told(&mut room, &acts);
+    assert!(says(&room.reacts(BEN, &notice, NO)).contains("declined"));
+    assert!(run(&room.tick(60)).is_none());
+    assert!(matches!(reply(&room.desk, "api root 1"), Some(Reply::Void(_))));
+}
+
+#[test]
 fn a_changed_world_has_a_token_apply_the_new_plan() {
     let mut room = Room::new();
     let acts = room.files("root", "api root 1", "cook", true);

@@ -99,7 +99,8 @@ async fn a_body_has_a_largest_size_however_it_comes() {
     assert_eq!(said.status, 413, "what is said to be too large is not waited for");
     // More than the largest size in chunks, and no end of it.
     let chunks = format!("1000\r\n{}\r\n", " ".repeat(0x1000)).repeat(17);
-    let endless = stage.server.raw(format!("{}{chunks}", head("Transfer-Encoding: chunked")).as_bytes()).await;
+    let endless =
+        stage.server.raw(format!("{}{chunks}", head("Transfer-Encoding: chunked")).as_bytes()).await;
     assert_eq!((endless.status, endless.kind().as_str()), (413, "too-large"));
     let largest = format!("{{\"name\":\"a\"}}{}", " ".repeat(64 * 1024 - 12));
     assert_eq!(stage.server.post("all", &[], &largest).await.status, 201);
