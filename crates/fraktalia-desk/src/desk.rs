@@ -8,6 +8,7 @@ mod file;
 mod operate;
 mod propose;
 mod run;
+mod show;
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! What operators ask, and what the watch says.
 
 use super::file::removable;
-use super::propose::show;
+use super::show::show;
 use super::{Desk, answer};
 use crate::act::{Act, Do};
 use crate::audit::{Event, Happened};

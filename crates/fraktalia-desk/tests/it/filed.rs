@@ -214,9 +214,18 @@ fn an_operator_stops_what_a_token_began_and_what_waits_for_another_run() {
     let acts = room.files("root", "api root 1", "cook", true);
     let acts = room.plans(&acts, Planned::Plan(plan("p")));
     room.ran(&acts, Outcome::Busy("a run of root".into()));
-    // The room tells of our message late.
-    let notice = told(&mut room, &acts);
-    assert!(says(&room.reacts(BEN, &notice, NO)).contains("declined"));
+    // The room tells of our message late, and the operator answers before it is tried again.
+    let key = acts
+        .iter()
+        .find(|act| act.key.as_str().ends_with(".progress"))
+        .expect("the room is told")
+        .key
+        .clone();
+    let notice = event("$notice");
+    room.hear_now(What::Posted { key, event: notice.clone() });
+    let sent = room.sent(BEN);
+    let acts = room.hear_now(What::Reaction { sent, on: notice, key: NO.into() });
+    assert!(says(&acts).contains("declined"), "{acts:?}");
     assert!(run(&room.tick(60)).is_none());
     assert!(matches!(reply(&room.desk, "api root 1"), Some(Reply::Void(_))));
 }
