@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use fraktalia_desk::commands::Question;
-use fraktalia_desk::{Credits, EventId, Key, Order, Outcome, Plan, Planned};
+use fraktalia_desk::{Applicant, Approval, Credits, EventId, Key, Order, Outcome, Plan, Planned};
 use fraktalia_hands::{Drift, Hands};
 use fraktalia_model::UserId;
 use fraktalia_testkit::git::Repository;
@@ -97,11 +97,13 @@ fn key(text: &str) -> Key {
 fn credits() -> Credits {
     let event = |text: &str| EventId::new(text).expect("an event");
     Credits {
-        proposed_by: Some(UserId(format!("@ben:{SERVER}"))),
+        proposed_by: Some(Applicant::User(UserId(format!("@ben:{SERVER}")))),
         proposal: Some(event("$proposal")),
-        approved_by: UserId(format!("@ana:{SERVER}")),
-        reaction: event("$reaction"),
-        message: event("$message"),
+        approved: Approval::Operator {
+            by: UserId(format!("@ana:{SERVER}")),
+            reaction: event("$reaction"),
+            message: event("$message"),
+        },
     }
 }
 

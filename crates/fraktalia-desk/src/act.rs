@@ -1,11 +1,13 @@
 //! What the desk wants done. Acts may be done more than once and count once: each has a key.
 
+use std::fmt;
+
 use fraktalia_model::UserId;
 use serde::{Deserialize, Serialize};
 
 use crate::audit;
 use crate::commands::Question;
-use crate::ids::{CaseId, EventId, Key};
+use crate::ids::{Applicant, CaseId, EventId, Key};
 use crate::words::Words;
 
 /// One thing to do.
@@ -126,6 +128,12 @@ pub enum Order {
         /// Its text.
         fragment: String,
     },
+    /// Remove the file that an approved proposal became, and apply the manifest without it. Whoever does it looks first
+    /// that the file holds that fractal and nothing else.
+    Remove {
+        /// The key of its fractal, and the name of the file.
+        name: String,
+    },
     /// Take the last run back.
     Rollback,
     /// Make the live systems what the manifest says.
@@ -137,21 +145,58 @@ pub enum Order {
 impl Order {
     /// Whether doing it leaves a commit, which goes when it fails.
     pub(crate) fn commits(&self) -> bool {
-        matches!(self, Self::Add { .. } | Self::TakeIn)
+        matches!(self, Self::Add { .. } | Self::Remove { .. } | Self::TakeIn)
     }
 }
 
-/// Who proposed, who approved, and the events that show it.
+/// Who proposed, who approved, and what shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credits {
     /// Who proposed it; nobody where it began with drift.
-    pub proposed_by: Option<UserId>,
-    /// The event.
+    pub proposed_by: Option<Applicant>,
+    /// The event that it was proposed by, where it came from the room.
     pub proposal: Option<EventId>,
     /// Who approved it.
-    pub approved_by: UserId,
-    /// The reaction.
-    pub reaction: EventId,
-    /// The plan that it was on.
-    pub message: EventId,
+    pub approved: Approval,
+}
+
+/// Who approved something, and to what they said yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// An operator.
+    Operator {
+        /// Who.
+        by: UserId,
+        /// The reaction.
+        reaction: EventId,
+        /// The message with the plan that it was on.
+        message: EventId,
+    },
+    /// A token that may apply without anybody's answer.
+    Token {
+        /// Its name.
+        name: String,
+        /// The plan.
+        fingerprint: String,
+    },
+}
+
+impl Approval {
+    /// The operator, where it was one.
+    pub fn operator(&self) -> Option<&UserId> {
+        match self {
+            Self::Operator { by, .. } => Some(by),
+            Self::Token { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Approval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator { by, .. } => write!(f, "{by}"),
+            Self::Token { name, .. } => write!(f, "the API's token `{name}`"),
+        }
+    }
 }

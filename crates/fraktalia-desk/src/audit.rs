@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::Choice;
 use crate::commands::Question;
-use crate::ids::{CaseId, EventId, Key, Moment};
+use crate::ids::{Applicant, CaseId, EventId, Key, Moment};
 
 pub use self::file::{Audit, AuditError};
 pub use self::verify::{Finding, Verdict, export, history, verify};
@@ -52,6 +52,27 @@ pub enum Happened {
         /// SHA-256 of the fragment, hex.
         sha256: String,
     },
+    /// Something was filed through the API.
+    Filed {
+        /// By which token.
+        by: Applicant,
+        /// What tells it from all others.
+        origin: String,
+        /// The key of the fractal.
+        name: String,
+        /// SHA-256 of the fragment, hex; absent where it is a removal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
+    /// Something filed through the API was not taken up.
+    FiledInVain {
+        /// By which token.
+        by: Applicant,
+        /// What tells it from all others.
+        origin: String,
+        /// Why.
+        why: String,
+    },
     /// Something was not taken up.
     Refused {
         /// Whose.
@@ -78,6 +99,13 @@ pub enum Happened {
         fingerprint: String,
         /// What they chose.
         choice: Choice,
+    },
+    /// A token approved what it had filed.
+    ApprovedByToken {
+        /// Its name.
+        token: String,
+        /// The fingerprint of the plan.
+        fingerprint: String,
     },
     /// An operator declined it.
     Declined {
@@ -136,6 +164,15 @@ pub enum Happened {
         event: EventId,
         /// What.
         question: Question,
+    },
+    /// An operator asked what the removal of a fractal would do.
+    AskedRemoval {
+        /// Who.
+        by: UserId,
+        /// The message.
+        event: EventId,
+        /// The key of the fractal.
+        name: String,
     },
     /// An operator asked what taking back the last run would do.
     AskedRollback {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use fraktalia_model::UserId;
 use serde::{Deserialize, Serialize};
 
-use crate::act::{Act, Credits, Do, Order};
+use crate::act::{Act, Approval, Credits, Do, Order};
 use crate::audit::{Event, Happened};
 use crate::conduct::Why;
-use crate::ids::{CaseId, EventId, Key, Moment};
+use crate::filed::{Filed, Reply};
+use crate::ids::{Applicant, CaseId, EventId, Key, Moment};
 use crate::words::Words;
 
 /// Most plans of one case: the first, and those for changed fragments or a changed world.
@@ -22,9 +23,11 @@ pub struct Case {
     /// What it is about.
     pub kind: Kind,
     /// Who began it.
-    pub by: Option<UserId>,
+    pub by: Option<Applicant>,
     /// The message that began it.
     pub origin: Option<EventId>,
+    /// What was filed, where it came through the API.
+    pub filed: Option<Filed>,
     /// The message that its present content comes from, and who wrote that: the first one, or a changed fragment.
     pub source: Option<(EventId, UserId)>,
     /// The first message of its thread.
@@ -65,6 +68,11 @@ pub enum Kind {
         name: String,
         /// The fragment; empty once the case is closed.
         fragment: String,
+    },
+    /// A fractal that is to be removed.
+    Removal {
+        /// Its key.
+        name: String,
     },
     /// Taking back the last run.
     Rollback,
@@ -124,17 +132,22 @@ pub enum End {
     Failed,
 }
 
-/// An operator's yes.
+/// A yes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Yes {
     /// Whose.
-    pub by: UserId,
-    /// The reaction.
-    pub reaction: EventId,
+    pub of: Approval,
     /// When.
     pub at: Moment,
     /// To what.
     pub choice: Choice,
+}
+
+impl Yes {
+    /// Whether it was given by a reaction.
+    pub(crate) fn is_reaction(&self, event: &EventId) -> bool {
+        matches!(&self.of, Approval::Operator { reaction, .. } if reaction == event)
+    }
 }
 
 /// What can be answered to a plan.
@@ -155,7 +168,7 @@ impl Choice {
     /// The choices that a kind of case has, by the reaction that stands for each.
     pub fn of(kind: &Kind) -> &'static [(&'static str, Self, &'static str)] {
         match kind {
-            Kind::Proposal { .. } | Kind::Rollback => {
+            Kind::Proposal { .. } | Kind::Removal { .. } | Kind::Rollback => {
                 &[("✅", Self::Yes, "do it"), ("❌", Self::No, "leave it")]
             }
             Kind::Drift => &[
@@ -181,6 +194,7 @@ impl Case {
             kind,
             by: None,
             origin: None,
+            filed: None,
             source: None,
             thread: None,
             expires,
@@ -211,7 +225,7 @@ impl Case {
     /// The key of its fractal.
     pub fn name(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Proposal { name, .. } => Some(name),
+            Kind::Proposal { name, .. } | Kind::Removal { name } => Some(name),
             Kind::Rollback | Kind::Drift => None,
         }
     }
@@ -220,6 +234,7 @@ impl Case {
     pub(crate) fn title(&self) -> String {
         match &self.kind {
             Kind::Proposal { name, .. } => format!("`{name}`"),
+            Kind::Removal { name } => format!("removing `{name}`"),
             Kind::Rollback => "the rollback of the last run".into(),
             Kind::Drift => "what drifted".into(),
         }
@@ -231,6 +246,7 @@ impl Case {
             (Kind::Proposal { name, fragment }, _) => {
                 Order::Add { name: name.clone(), fragment: fragment.clone() }
             }
+            (Kind::Removal { name }, _) => Order::Remove { name: name.clone() },
             (Kind::Rollback, _) => Order::Rollback,
             (Kind::Drift, Some(Choice::TakeIn)) => Order::TakeIn,
             (Kind::Drift, _) => Order::PutBack,
@@ -278,7 +294,9 @@ impl Case {
     /// No answer counts any more, and the thread says why.
     pub(crate) fn void(&mut self, at: Moment, why: &str) -> Vec<Act> {
         let words = Words::line(&format!("Void: {why}. No answer to {} counts any more.", self.title()));
-        let acts = vec![self.say("void", words), self.record(at, Happened::Void { why: why.into() })];
+        let mut acts: Vec<Act> = if self.is_unheard() { Vec::new() } else { vec![self.say("void", words)] };
+        acts.push(self.record(at, Happened::Void { why: why.into() }));
+        self.reply(Reply::Void(why.into()));
         self.close(at, End::Void);
         acts
     }
@@ -312,6 +330,7 @@ impl Case {
     pub(crate) fn close(&mut self, at: Moment, end: End) {
         self.stage = Stage::Closed { at, end };
         self.past.extend(self.message.take());
+        self.past.extend(self.filed.as_mut().and_then(|filed| filed.notice.take()));
         if let Kind::Proposal { fragment, .. } = &mut self.kind {
             fragment.clear();
         }
@@ -323,10 +342,31 @@ impl Case {
         Some(Credits {
             proposed_by: self.by.clone(),
             proposal: self.source.as_ref().map(|(event, _)| event.clone()),
-            approved_by: yes.by.clone(),
-            reaction: yes.reaction.clone(),
-            message: self.message.clone()?,
+            approved: yes.of.clone(),
         })
+    }
+
+    /// Whether nobody in the room has heard of it: it was filed, and is still planned.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.filed.is_some()
+            && self.thread.is_none()
+            && self.progress_of == 0
+            && self.stage == Stage::Planning
+    }
+
+    /// The token that may do it without anybody's answer.
+    pub(crate) fn applies_by_itself(&self) -> Option<&str> {
+        match (&self.filed, &self.by) {
+            (Some(Filed { may_apply: true, .. }), Some(Applicant::Token(name))) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Keeps what is to be told to whoever filed it. The last word holds.
+    pub(crate) fn reply(&mut self, reply: Reply) {
+        if let Some(filed) = &mut self.filed {
+            filed.reply = Some(reply);
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Command {
     Ask(Question),
     /// Take the last run back, after a look and a yes.
     Rollback,
+    /// Remove the fractal of that key, after a look and a yes.
+    Remove(String),
     /// What can be asked.
     Help,
     /// None that is known, and what to say about it.
@@ -34,11 +36,12 @@ pub enum Command {
 }
 
 /// The words, and what they do.
-pub const WORDS: [(&str, &str); 6] = [
+pub const WORDS: [(&str, &str); 7] = [
     ("!status", "in sync or not, resource by resource"),
     ("!plan", "what an apply would change"),
     ("!drift", "what was changed by hand"),
     ("!history", "the last runs; `!history 20` shows more"),
+    ("!remove", "`!remove NAME` shows what removing a fractal would do, and asks"),
     ("!rollback", "shows what taking back the last run would do, and asks"),
     ("!help", "this list"),
 ];
@@ -65,6 +68,8 @@ pub fn parse(body: &str) -> Option<Command> {
             Ok(number @ 1..=HISTORY) => Command::Ask(Question::History(number)),
             _ => Command::Unknown(format!("`!history` takes a number from 1 to {HISTORY}")),
         },
+        ("!remove", [name]) => Command::Remove((*name).into()),
+        ("!remove", _) => Command::Unknown("`!remove` takes the key of one fractal".into()),
         ("!rollback", []) => Command::Rollback,
         ("!help", _) => Command::Help,
         (known, _) if WORDS.iter().any(|(word, _)| *word == known) => {
@@ -90,6 +95,7 @@ mod tests {
             ("!history", Command::Ask(Question::History(10))),
             ("!history 3", Command::Ask(Question::History(3))),
             ("!rollback", Command::Rollback),
+            ("!remove cook", Command::Remove("cook".into())),
             ("!help me", Command::Help),
         ] {
             assert_eq!(parse(body), Some(command), "{body}");
@@ -113,6 +119,7 @@ mod tests {
         };
         assert_eq!(said("!stauts"), "`!stauts` is not known; did you mean `!status`?");
         assert_eq!(said("!rollback 20251126"), "`!rollback` stands alone");
+        assert_eq!(said("!remove a b"), "`!remove` takes the key of one fractal");
         assert_eq!(said("!history 0"), "`!history` takes a number from 1 to 50");
         assert_eq!(said("!dance"), "`!dance` is not known; `!help` lists what is");
     }

@@ -9,9 +9,9 @@ use crate::ids::Moment;
 /// How long nothing is read after too many messages, in seconds.
 pub const SILENCE_S: u64 = 600;
 /// How long the same is not said again, in seconds.
-const REMIND_S: u64 = 3600;
+pub const REMIND_S: u64 = 3600;
 /// A day, in seconds.
-const DAY_S: u64 = 86_400;
+pub const DAY_S: u64 = 86_400;
 /// So many proposals that were not accepted are answered for each one that may be.
 const TRIES: u32 = 5;
 

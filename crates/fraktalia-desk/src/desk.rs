@@ -4,9 +4,11 @@
 //! again, and every rule can be tested without a room, a clock or a repository.
 
 mod decide;
+mod file;
 mod operate;
 mod propose;
 mod run;
+mod show;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,7 @@ use crate::audit::{Event, Happened};
 use crate::case::{Case, Stage};
 use crate::conduct::{Conduct, Why};
 use crate::heard::{Heard, Sent, What};
-use crate::ids::{CaseId, EventId, Key, Moment};
+use crate::ids::{Applicant, CaseId, EventId, Key, Moment};
 use crate::policy::Policy;
 use crate::seen::Seen;
 use crate::words::Words;
@@ -36,7 +38,7 @@ const EARLY: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desk {
     cases: BTreeMap<CaseId, Case>,
-    people: BTreeMap<UserId, Conduct>,
+    people: BTreeMap<Applicant, Conduct>,
     early: Vec<Early>,
     /// Questions that wait for an answer, and the messages that asked.
     asked: BTreeMap<Key, EventId>,
@@ -76,6 +78,11 @@ impl Desk {
         self.cases.values()
     }
 
+    /// The case that was filed under an origin, as long as it is remembered.
+    pub fn case_of(&self, origin: &str) -> Option<&Case> {
+        self.cases.values().find(|case| case.filed.as_ref().is_some_and(|filed| filed.origin == origin))
+    }
+
     /// Whether somebody wants a run stopped. To be asked before a run is begun.
     pub fn is_stopped(&self, run: &Key) -> bool {
         let is = |case: &Case| matches!(&case.stage, Stage::Running { run: this, stopped_by: Some(_) } if this == run);
@@ -108,6 +115,7 @@ impl Desk {
             What::Redacted { sent, of } => self.redacted(sent, of),
             What::Reaction { sent, on, key } => self.reaction(sent, on, key, policy),
             What::Left { who, .. } => self.left(who),
+            What::Filed(filing) => self.filed(filing, policy),
             What::Posted { key, event } => self.posted(key, event, policy),
             What::Planned { key, answer } => self.planned(key, answer),
             What::Progress { key, text } => self.progress(key, text),
@@ -139,13 +147,14 @@ impl Desk {
             Stage::Closed { at, .. } => now.since_s(at) < REMEMBERED_S,
             _ => true,
         });
+        self.forget_refused();
         self.people.retain(|_, conduct| !conduct.is_blank(now));
         self.early.retain(|early| now.since_s(early.at) < EARLY_S);
         acts
     }
 
-    /// What is known of a person's conduct; nothing for strangers in a crowd.
-    fn conduct(&mut self, who: &UserId) -> Option<&mut Conduct> {
+    /// What is known of somebody's conduct; nothing for strangers in a crowd.
+    fn conduct(&mut self, who: &Applicant) -> Option<&mut Conduct> {
         if self.people.len() >= PEOPLE && !self.people.contains_key(who) {
             return None;
         }
@@ -155,7 +164,7 @@ impl Desk {
     /// Says something to somebody, unless it was said lately.
     fn tell(&mut self, sent: &Sent, why: Why, text: &str) -> Vec<Act> {
         let now = self.now;
-        if !self.conduct(&sent.by).is_some_and(|conduct| conduct.tell(why, now)) {
+        if !self.conduct(&sent.by.clone().into()).is_some_and(|conduct| conduct.tell(why, now)) {
             return Vec::new();
         }
         vec![answer(sent, why.word(), Words::line(text)), self.refusal(sent, why.word())]

@@ -3,6 +3,7 @@
 use fraktalia_model::{Notes, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::filed::Filing;
 use crate::ids::{EventId, Key, Moment};
 
 /// Something that happened, and when we were told.
@@ -74,6 +75,8 @@ pub enum What {
         /// Who.
         who: UserId,
     },
+    /// A program filed something through the API. Whoever tells it vouches for the token.
+    Filed(Filing),
     /// A message of ours stands in the room.
     Posted {
         /// The act that it was.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use fraktalia_model::UserId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -50,6 +51,60 @@ impl EventId {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Who asks: a person in the room, or a token of the API.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Applicant {
+    /// A person, or an agent.
+    User(UserId),
+    /// A token, by its name in the manifest.
+    Token(String),
+}
+
+impl Applicant {
+    /// What a stored token begins with. No user's id does.
+    const TOKEN: &str = "token ";
+}
+
+impl From<String> for Applicant {
+    fn from(text: String) -> Self {
+        match text.strip_prefix(Self::TOKEN) {
+            Some(name) => Self::Token(name.into()),
+            None => Self::User(UserId(text)),
+        }
+    }
+}
+
+impl From<Applicant> for String {
+    fn from(who: Applicant) -> Self {
+        match who {
+            Applicant::User(user) => user.0,
+            Applicant::Token(name) => format!("{}{name}", Applicant::TOKEN),
+        }
+    }
+}
+
+impl From<UserId> for Applicant {
+    fn from(user: UserId) -> Self {
+        Self::User(user)
+    }
+}
+
+impl PartialEq<UserId> for Applicant {
+    fn eq(&self, user: &UserId) -> bool {
+        matches!(self, Self::User(this) if this == user)
+    }
+}
+
+impl fmt::Display for Applicant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => write!(f, "{user}"),
+            Self::Token(name) => write!(f, "the API's token `{name}`"),
+        }
     }
 }
 
@@ -115,6 +170,14 @@ mod tests {
         assert!(EventId::new("$abc:chat.home").is_some());
         for bad in [String::new(), "a b".into(), "$\u{202e}x".into(), "$".repeat(256)] {
             assert_eq!(EventId::new(bad.clone()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_asks_is_the_same_after_it_was_stored() {
+        for who in [Applicant::User(UserId("@token:chat.home".into())), Applicant::Token("ci".into())] {
+            let text = serde_json::to_string(&who).unwrap();
+            assert_eq!(serde_json::from_str::<Applicant>(&text).unwrap(), who, "{text}");
         }
     }
 

@@ -2,9 +2,12 @@
 //! changes, and never stored: somebody who is no operator any more has none of an operator's rights left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use fraktalia_model::manifest::{Peer, ProposalLimits};
+use fraktalia_model::manifest::{ApiScope, ApiToken, Fractal, Peer, ProposalLimits};
 use fraktalia_model::{Manifest, UserId};
+
+use crate::ids::Moment;
 
 /// The rules of the desk.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,10 +20,21 @@ pub struct Policy {
     pub proposers: BTreeSet<UserId>,
     /// How long a case lives, in seconds.
     pub expires_s: u64,
+    /// The tokens of the API, by name.
+    pub tokens: BTreeMap<String, Rights>,
     /// What a proposal may contain.
     pub allow: ProposalLimits,
     /// What is there already.
     pub known: Known,
+}
+
+/// What a token of the API may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// What.
+    pub scopes: BTreeSet<ApiScope>,
+    /// Until when.
+    pub expires: Moment,
 }
 
 /// What the manifest holds that a proposal could clash with.
@@ -30,6 +44,8 @@ pub struct Known {
     pub server: String,
     /// Taken names, and what they are: fractals, rooms, aliases, users, agents, networks.
     pub names: BTreeMap<String, &'static str>,
+    /// The fractals, and whether each was written by an approved proposal, as a file of its own.
+    pub fractals: BTreeMap<String, bool>,
     /// Taken ports of the host, and the fractal that each leads to.
     pub ports: BTreeMap<u16, String>,
     /// First and last port that may be forwarded.
@@ -48,10 +64,20 @@ impl Policy {
             operators: room.operators.iter().cloned().collect(),
             proposers: room.proposers.iter().cloned().collect(),
             expires_s: room.expires_s,
+            tokens: manifest.api.iter().flat_map(|api| &api.tokens).map(rights).collect(),
             allow: room.allow.clone(),
             known: Known::of(manifest, server),
         })
     }
+
+    /// Whether a token may do something now.
+    pub(crate) fn token_may(&self, token: &str, scope: ApiScope, now: Moment) -> bool {
+        self.tokens.get(token).is_some_and(|rights| rights.scopes.contains(&scope) && now < rights.expires)
+    }
+}
+
+fn rights((name, token): (&String, &ApiToken)) -> (String, Rights) {
+    (name.clone(), Rights { scopes: token.scopes.clone(), expires: Moment(token.expires_ms) })
 }
 
 impl Known {
@@ -82,10 +108,20 @@ impl Known {
         if let Some(room) = &manifest.admin_room {
             take(&room.room, "room");
         }
+        // Where an approved proposal is written.
+        let written = |key: &str, fractal: &Fractal| {
+            let dir = manifest.admin_room.as_ref().and_then(|room| room.write_to.as_ref());
+            let beside = manifest.path.parent().unwrap_or(Path::new(""));
+            let from_base = fractal.at.file.strip_prefix(beside).unwrap_or(&fractal.at.file);
+            dir.is_some_and(|dir| manifest.base.join(from_base) == dir.join(format!("{key}.yaml")))
+        };
+        let fractals =
+            manifest.fractals.iter().map(|(key, fractal)| (key.clone(), written(key, fractal))).collect();
         let ports = manifest.forwards.iter().map(|forward| (forward.host_port, forward.fractal.clone()));
         Self {
             server,
             names,
+            fractals,
             ports: ports.collect(),
             range: manifest.policy.forward_ports,
             room_for: (manifest.policy.max_fractals).map(|most| most.saturating_sub(manifest.fractals.len())),

@@ -22,7 +22,7 @@ use crate::ids::{EventId, Key, Moment};
 use crate::policy::Policy;
 
 /// The shape of what is stored.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// How long acts that are done are remembered, in seconds: longer than any case, so that a late answer finds its own.
 const DONE_S: u64 = 30 * 86_400;
 

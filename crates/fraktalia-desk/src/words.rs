@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Longest text of one message, in characters. Matrix takes 64 KiB for an event with both of its forms.
 const LONGEST: usize = 9_000;
 /// Longest line, in characters.
-const LONGEST_LINE: usize = 1_000;
+pub(crate) const LONGEST_LINE: usize = 1_000;
 
 /// A message. In lines, what stands between two `` ` `` is shown as code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -125,6 +125,7 @@ impl Drop for AtWork {
 fn named(order: &Order) -> String {
     match order {
         Order::Add { name, .. } => format!("add the fractal {name}"),
+        Order::Remove { name } => format!("remove the fractal {name}"),
         Order::Rollback => "take the last run back".into(),
         Order::PutBack => "put back what drifted".into(),
         Order::TakeIn => "take in what drifted".into(),

@@ -35,6 +35,7 @@ impl Hands {
     pub async fn plan(&self, key: &Key, order: &Order) -> Planned {
         let planned = match order {
             Order::Add { name, fragment } => self.plan_add(key, name, fragment).await,
+            Order::Remove { .. } => Err("removing is not possible yet".into()),
             Order::Rollback => self.plan_rollback().await.map(Planned::Plan),
             Order::PutBack | Order::TakeIn => self.plan_drift(file_name_of(key)).await,
         };

@@ -64,6 +64,7 @@ impl Hands {
         let doing = Doing { hands: self, key, fingerprint, credits };
         let done = match order {
             Order::Add { name, fragment } => doing.add(name, fragment, &mut progress, stop).await,
+            Order::Remove { .. } => Err("removing is not possible yet".into()),
             Order::PutBack => doing.put_back(&mut progress, stop).await,
             Order::TakeIn => doing.take_in(&mut progress).await,
             Order::Rollback => doing.roll_back(&mut progress, stop).await,

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use fraktalia_desk::{Credits, Key};
+use fraktalia_desk::{Approval, Credits, EventId, Key};
 use fraktalia_model::files::sha256_hex;
 
 use crate::Hands;
@@ -14,13 +14,15 @@ use crate::repository::{ACT, Done, Repository};
 
 /// The text of the file: who is to thank, then the fragment as it was approved.
 pub fn text(key: &Key, credits: &Credits, fragment: &str) -> String {
+    let event = |event: &EventId| format!(" ({event})");
     let proposed = credits.proposed_by.as_ref().map_or_else(String::new, |who| {
-        let event = credits.proposal.as_ref().map_or_else(String::new, |event| format!(" ({event})"));
-        format!("# Proposed by {}{event}.\n", one_line(&who.0))
+        let event = credits.proposal.as_ref().map_or_else(String::new, event);
+        format!("# Proposed by {}{event}.\n", one_line(&who.to_string()))
     });
-    let (who, event) = (one_line(&credits.approved_by.0), &credits.reaction);
+    let approved = approved_by(&credits.approved);
+    let event = signs(&credits.approved).last().map_or_else(String::new, |sign| event(sign));
     let end = if fragment.ends_with('\n') { "" } else { "\n" };
-    format!("{proposed}# Approved by {who} ({event}).\n# {ACT}: {key}\n{fragment}{end}")
+    format!("{proposed}# Approved by {approved}{event}.\n# {ACT}: {key}\n{fragment}{end}")
 }
 
 /// The message of a commit.
@@ -28,12 +30,26 @@ pub fn message(subject: &str, key: &Key, credits: &Credits) -> String {
     let proposed = credits
         .proposed_by
         .as_ref()
-        .map_or_else(String::new, |who| format!("Proposed by {}\n", one_line(&who.0)));
-    let approved = one_line(&credits.approved_by.0);
-    let events = credits.proposal.iter().chain([&credits.message, &credits.reaction]);
-    let events: Vec<String> = events.map(|event| format!("Matrix-Event: {event}")).collect();
-    let events = events.join("\n");
-    format!("{subject}\n\n{proposed}Approved by {approved}\n\n{ACT}: {key}\n{events}\n")
+        .map_or_else(String::new, |who| format!("Proposed by {}\n", one_line(&who.to_string())));
+    let approved = approved_by(&credits.approved);
+    let events = credits.proposal.iter().chain(signs(&credits.approved));
+    let events: String = events.map(|event| format!("Matrix-Event: {event}\n")).collect();
+    format!("{subject}\n\n{proposed}Approved by {approved}\n\n{ACT}: {key}\n{events}")
+}
+
+fn approved_by(approval: &Approval) -> String {
+    match approval {
+        Approval::Operator { by, .. } => one_line(&by.0),
+        Approval::Token { name, .. } => one_line(&format!("the token `{name}`")),
+    }
+}
+
+/// The events that show an approval: the plan, and the reaction to it.
+fn signs(approval: &Approval) -> Vec<&EventId> {
+    match approval {
+        Approval::Operator { reaction, message, .. } => vec![message, reaction],
+        Approval::Token { .. } => Vec::new(),
+    }
 }
 
 fn one_line(text: &str) -> String {

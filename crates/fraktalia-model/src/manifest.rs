@@ -17,7 +17,7 @@ mod suggest;
 pub(crate) mod text;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value as Json};
@@ -69,6 +69,8 @@ pub struct Manifest {
     pub forwards: Vec<Forward>,
     /// The room where agents propose.
     pub admin_room: Option<AdminRoom>,
+    /// The Fractal API.
+    pub api: Option<Api>,
     /// Limits.
     pub policy: Policy,
 }
@@ -566,6 +568,43 @@ pub enum Proposable {
     WorkspaceOwner,
     /// `workspace.path`
     WorkspacePath,
+}
+
+/// `api:`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Api {
+    /// Place of the section.
+    pub at: Span,
+    /// Where it listens.
+    pub listen: std::net::SocketAddr,
+    /// Its tokens by name.
+    pub tokens: BTreeMap<String, ApiToken>,
+}
+
+/// `api.tokens.*:`
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiToken {
+    /// Place of the declaration.
+    pub at: Span,
+    /// Where the token is found.
+    pub token: SecretSource,
+    /// What it may do.
+    pub scopes: BTreeSet<ApiScope>,
+    /// Until when, in milliseconds since 1970.
+    pub expires_ms: u64,
+    /// Requests in a minute.
+    pub per_minute: u32,
+}
+
+/// `api.tokens.*.scopes`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ApiScope {
+    /// List fractals and proposals.
+    Read,
+    /// Propose.
+    Propose,
+    /// Make and remove fractals without anybody's answer.
+    Apply,
 }
 
 /// `policy:`

@@ -24,6 +24,7 @@ pub fn empty(realm: &str, base: &Path) -> Manifest {
         bindings: Vec::new(),
         forwards: Vec::new(),
         admin_room: None,
+        api: None,
         policy: Policy {
             max_fractals: None,
             forward_ports: (9000, 9099),

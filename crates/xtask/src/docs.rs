@@ -9,18 +9,27 @@ use similar::TextDiff;
 use crate::error::{Context as _, TaskError};
 use crate::{say, test};
 
-/// A page and the arguments that make the program print it.
+/// A page and what prints it.
 struct Page {
     file: &'static str,
-    args: &'static [&'static str],
+    by: By,
+}
+
+/// What prints a page.
+enum By {
+    /// The program, with these arguments.
+    Program(&'static [&'static str]),
+    /// An example of a crate: crate and name.
+    Example(&'static str, &'static str),
 }
 
 const PAGES: &[Page] = &[
-    Page { file: "docs/reference/cli.md", args: &["reference", "cli"] },
-    Page { file: "docs/reference/manifest.md", args: &["reference", "manifest"] },
-    Page { file: "docs/reference/exit-codes.md", args: &["reference", "exit-codes"] },
-    Page { file: "docs/reference/manifest.schema.json", args: &["reference", "manifest-schema"] },
-    Page { file: "docs/reference/plan.schema.json", args: &["reference", "plan-schema"] },
+    Page { file: "docs/reference/cli.md", by: By::Program(&["reference", "cli"]) },
+    Page { file: "docs/reference/manifest.md", by: By::Program(&["reference", "manifest"]) },
+    Page { file: "docs/reference/exit-codes.md", by: By::Program(&["reference", "exit-codes"]) },
+    Page { file: "docs/reference/manifest.schema.json", by: By::Program(&["reference", "manifest-schema"]) },
+    Page { file: "docs/reference/plan.schema.json", by: By::Program(&["reference", "plan-schema"]) },
+    Page { file: "docs/reference/openapi.json", by: By::Example("fraktalia-door", "openapi") },
 ];
 
 /// Writes every page, or with `check` only says which ones the program would write differently.
@@ -55,8 +64,19 @@ pub fn run(check: bool) -> Result<(), TaskError> {
 }
 
 fn generate(program: &std::path::Path, page: &Page) -> Result<String, TaskError> {
-    let what = format!("fraktalia {}", page.args.join(" "));
-    let output = Command::new(program).args(page.args).env("NO_COLOR", "1").stdin(Stdio::null()).output();
+    let (what, mut command) = match page.by {
+        By::Program(args) => {
+            let mut command = Command::new(program);
+            command.args(args);
+            (format!("fraktalia {}", args.join(" ")), command)
+        }
+        By::Example(package, name) => {
+            let mut command = test::cargo();
+            command.args(["run", "--quiet", "--package", package, "--example", name]);
+            (format!("the example {name} of {package}"), command)
+        }
+    };
+    let output = command.env("NO_COLOR", "1").stdin(Stdio::null()).output();
     let output = output.context(|| format!("start {what}"))?;
     if !output.status.success() {
         let status = format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));

@@ -56,7 +56,8 @@ pub fn build_program() -> Result<PathBuf, TaskError> {
     program.map(PathBuf::from).ok_or_else(missing)
 }
 
-fn cargo() -> Command {
+/// The cargo that runs us.
+pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 

@@ -3,12 +3,13 @@
 use fraktalia_model::UserId;
 
 use super::{Desk, EARLY, Early};
-use crate::act::{Act, Do};
+use crate::act::{Act, Approval, Do};
 use crate::audit::Happened;
 use crate::case::{Case, Choice, End, Stage, Yes};
 use crate::conduct::Why;
+use crate::filed::Reply;
 use crate::heard::Sent;
-use crate::ids::{EventId, Moment};
+use crate::ids::{Applicant, EventId, Moment};
 use crate::policy::Policy;
 use crate::words::Words;
 
@@ -34,6 +35,12 @@ impl Desk {
         }
         if !operator || !sent.joined || !sent.vouched {
             return Vec::new();
+        }
+        if let Some(case) = self.case_of_notice(on) {
+            return match Choice::read(&case.kind, key) {
+                Some(Choice::No) => decide(case, now, &sent.by, &sent.event, Choice::No),
+                _ => Vec::new(),
+            };
         }
         if let Some(case) = self.cases.values_mut().find(|case| case.past.contains(on)) {
             if Choice::read(&case.kind, key).is_none() {
@@ -96,7 +103,7 @@ impl Desk {
         let Some(case) = self
             .cases
             .values_mut()
-            .find(|case| case.is_alive() && case.yes.as_ref().is_some_and(|yes| yes.reaction == *of))
+            .find(|case| case.is_alive() && case.yes.as_ref().is_some_and(|yes| yes.is_reaction(of)))
         else {
             return Vec::new();
         };
@@ -113,9 +120,9 @@ impl Desk {
         self.early.retain(|early| early.by != *who);
         let mut acts = Vec::new();
         for case in self.cases.values_mut().filter(|case| case.is_alive() && !case.is_at_work()) {
-            if case.name().is_some() && case.by.as_ref() == Some(who) {
+            if case.name().is_some() && case.by.as_ref().is_some_and(|by| by == who) {
                 acts.extend(case.void(now, &format!("{who}, who proposed it, has left the room")));
-            } else if case.yes.as_ref().is_some_and(|yes| yes.by == *who) {
+            } else if case.yes.as_ref().is_some_and(|yes| yes.of.operator() == Some(who)) {
                 acts.extend(case.withdraw(now, &format!("{who} has left the room")));
             }
         }
@@ -128,7 +135,7 @@ impl Desk {
             let author = match (&case.source, &case.origin, &case.by) {
                 (Some((source, author)), ..) if source == event => author.clone(),
                 // The first message stays what people read at the top, also when a changed fragment replaced it.
-                (_, Some(origin), Some(by)) if origin == event => by.clone(),
+                (_, Some(origin), Some(Applicant::User(by))) if origin == event => by.clone(),
                 _ => return None,
             };
             Some((case, author))
@@ -141,18 +148,20 @@ fn decide(case: &mut Case, now: Moment, by: &UserId, event: &EventId, choice: Ch
     match (&case.stage, choice) {
         (Stage::Open | Stage::Waiting { .. }, Choice::No) => {
             let after = match &case.yes {
-                Some(yes) => format!(", after the yes of {}", yes.by),
+                Some(yes) => format!(", after the yes of {}", yes.of),
                 None => String::new(),
             };
             let words = Words::line(&format!("No: {by} has declined {}{after}.", case.title()));
             let what = Happened::Declined { by: by.clone(), event: event.clone() };
             let acts = vec![case.say("end", words), case.record(now, what)];
+            case.reply(Reply::Void("an operator has declined it".into()));
             case.close(now, End::Rejected);
             acts
         }
         (Stage::Open, _) => {
             let Some(message) = case.message.clone() else { return Vec::new() };
-            case.yes = Some(Yes { by: by.clone(), reaction: event.clone(), at: now, choice });
+            let of = Approval::Operator { by: by.clone(), reaction: event.clone(), message: message.clone() };
+            case.yes = Some(Yes { of, at: now, choice });
             case.stage = Stage::Waiting { not_before: now };
             let fingerprint = case.fingerprint.clone().unwrap_or_default();
             let (by, event) = (by.clone(), event.clone());

@@ -1,6 +1,7 @@
 //! What operators ask, and what the watch says.
 
-use super::propose::show;
+use super::file::removable;
+use super::show::show;
 use super::{Desk, answer};
 use crate::act::{Act, Do};
 use crate::audit::{Event, Happened};
@@ -17,6 +18,7 @@ impl Desk {
         match command {
             Command::Ask(question) => self.ask(sent, question),
             Command::Rollback => self.rollback(sent, policy),
+            Command::Remove(name) => self.remove(sent, name, policy),
             Command::Unknown(text) => vec![answer(sent, "unknown", Words::line(text))],
             Command::Help => {
                 let list =
@@ -60,14 +62,42 @@ impl Desk {
             }
             acts.extend(case.void(now, &format!("{} has asked again", sent.by)));
         }
+        let what = Happened::AskedRollback { by: sent.by.clone(), event: sent.event.clone() };
+        acts.extend(self.begin(sent, Kind::Rollback, what, policy));
+        acts
+    }
+
+    /// Removing a fractal is planned, shown and approved like anything else.
+    fn remove(&mut self, sent: &Sent, name: &str, policy: &Policy) -> Vec<Act> {
+        let now = self.now;
+        if let Err((why, text)) = removable(name, policy) {
+            return vec![answer(sent, why, Words::line(&text))];
+        }
+        let mut acts = Vec::new();
+        if let Some(case) = self.cases.values_mut().find(|case| case.is_alive() && case.name() == Some(name))
+        {
+            if case.is_at_work() {
+                let text = format!("{} is being done just now.", case.title());
+                return vec![answer(sent, "busy", Words::line(&text))];
+            }
+            acts.extend(case.void(now, &format!("{} has asked to remove it", sent.by)));
+        }
+        let what =
+            Happened::AskedRemoval { by: sent.by.clone(), event: sent.event.clone(), name: name.into() };
+        acts.extend(self.begin(sent, Kind::Removal { name: name.into() }, what, policy));
+        acts
+    }
+
+    /// A case that an operator's message begins.
+    fn begin(&mut self, sent: &Sent, kind: Kind, what: Happened, policy: &Policy) -> Vec<Act> {
+        let now = self.now;
         let id = CaseId::of(sent.event.as_str());
-        let mut case = Case::new(id.clone(), Kind::Rollback, now.after_s(policy.expires_s));
-        case.by = Some(sent.by.clone());
+        let mut case = Case::new(id.clone(), kind, now.after_s(policy.expires_s));
+        case.by = Some(sent.by.clone().into());
         case.origin = Some(sent.event.clone());
         case.source = Some((sent.event.clone(), sent.by.clone()));
         case.thread = Some(sent.event.clone());
-        let what = Happened::AskedRollback { by: sent.by.clone(), event: sent.event.clone() };
-        acts.extend([case.record(now, what), case.ask()]);
+        let acts = vec![case.record(now, what), case.ask()];
         self.cases.insert(id, case);
         acts
     }

@@ -1,27 +1,21 @@
 //! From a message to a plan that can be answered.
 
-use fraktalia_model::{Note, UserId};
+use fraktalia_model::Note;
 
-use super::{Desk, answer};
+use super::show::{LISTED, findings, is_fingerprint, is_readable, is_shown_whole, show};
+use super::{Desk, answer, file};
 use crate::act::Act;
 use crate::audit::Happened;
-use crate::case::{Case, Choice, End, Kind, ROUNDS, Stage};
+use crate::case::{Case, End, Kind, ROUNDS, Stage};
 use crate::conduct::{Rate, SILENCE_S, Why};
+use crate::filed::Reply;
 use crate::found::{Found, find};
 use crate::fragment::{Checked, check};
-use crate::heard::{Plan, Planned, Sent};
-use crate::ids::{CaseId, EventId, Key, Moment};
+use crate::heard::{Planned, Sent};
+use crate::ids::{Applicant, CaseId, EventId, Key, Moment};
 use crate::policy::Policy;
 use crate::words::Words;
 use crate::{commands, fragment};
-
-/// Findings that are listed; the others are counted.
-const LISTED: usize = 20;
-/// What a plan may have at most, so that all of it is seen by who approves it.
-const PLAN_CHARACTERS: usize = 6_000;
-const PLAN_LINES: usize = 150;
-const PLAN_LINE: usize = 500;
-const WARNINGS: usize = 10;
 
 impl Desk {
     /// Somebody wrote something.
@@ -84,7 +78,7 @@ impl Desk {
             return Err(self.tell(sent, Why::Unvouched, text));
         }
         let now = self.now;
-        let Some(conduct) = self.conduct(&sent.by) else { return Err(Vec::new()) };
+        let Some(conduct) = self.conduct(&sent.by.clone().into()) else { return Err(Vec::new()) };
         match conduct.message(now, policy.allow.per_minute) {
             Rate::Read => Ok(()),
             Rate::Silence => Err(Vec::new()),
@@ -139,7 +133,7 @@ impl Desk {
             acts.extend(refused);
             return acts;
         }
-        if !operator && let Some(conduct) = self.people.get_mut(&sent.by) {
+        if !operator && let Some(conduct) = self.people.get_mut(&sent.by.clone().into()) {
             conduct.proposed(self.now);
         }
         acts.extend(self.open(sent, checked, policy));
@@ -149,7 +143,7 @@ impl Desk {
     /// What is said to somebody who has had their proposals of the day.
     fn over_day(&mut self, sent: &Sent, policy: &Policy) -> Option<Vec<Act>> {
         let (now, per_day) = (self.now, policy.allow.per_day);
-        if self.conduct(&sent.by)?.may_propose(now, per_day) {
+        if self.conduct(&sent.by.clone().into())?.may_propose(now, per_day) {
             return None;
         }
         let text = format!("{per_day} proposals in 24 hours are what one proposer has. Try again later.");
@@ -158,11 +152,7 @@ impl Desk {
 
     /// What is said to somebody who has as many open proposals as they may.
     fn over_open(&mut self, sent: &Sent, policy: &Policy) -> Option<Vec<Act>> {
-        let own = self
-            .cases
-            .values()
-            .filter(|case| case.is_alive() && case.by.as_ref() == Some(&sent.by) && case.name().is_some());
-        if own.count() < policy.allow.open as usize {
+        if self.open_of(&sent.by.clone().into()) < policy.allow.open as usize {
             return None;
         }
         let text = format!(
@@ -172,10 +162,16 @@ impl Desk {
         Some(self.tell(sent, Why::Open, &text))
     }
 
+    /// How many proposals of somebody wait.
+    pub(super) fn open_of(&self, who: &Applicant) -> usize {
+        let own = |case: &&Case| case.is_alive() && case.by.as_ref() == Some(who) && case.name().is_some();
+        self.cases.values().filter(own).count()
+    }
+
     /// An answer to a proposal that is not taken up, unless there were too many.
     fn faulty(&mut self, sent: &Sent, words: Words, why: &str, policy: &Policy) -> Vec<Act> {
         let now = self.now;
-        let Some(conduct) = self.conduct(&sent.by) else { return Vec::new() };
+        let Some(conduct) = self.conduct(&sent.by.clone().into()) else { return Vec::new() };
         if conduct.tried(now, policy.allow.per_day) {
             return vec![answer(sent, why, words), self.refusal(sent, why)];
         }
@@ -188,7 +184,7 @@ impl Desk {
     fn make_way(&mut self, sent: &Sent, checked: &Checked, policy: &Policy) -> Result<Vec<Act>, Vec<Act>> {
         let now = self.now;
         let Some(case) = self.same_name(&checked.name, None) else { return Ok(Vec::new()) };
-        if case.by.as_ref() == Some(&sent.by) && !case.is_at_work() {
+        if case.by.as_ref().is_some_and(|by| *by == sent.by) && !case.is_at_work() {
             return Ok(case.void(now, "its proposer has posted another of that name"));
         }
         let (who, name) = (case.by.clone(), &checked.name);
@@ -202,7 +198,7 @@ impl Desk {
     }
 
     /// The living proposal of a name, other than a given one.
-    fn same_name(&mut self, name: &str, but: Option<&CaseId>) -> Option<&mut Case> {
+    pub(super) fn same_name(&mut self, name: &str, but: Option<&CaseId>) -> Option<&mut Case> {
         self.cases
             .values_mut()
             .find(|case| case.is_alive() && Some(&case.id) != but && case.name() == Some(name))
@@ -212,7 +208,7 @@ impl Desk {
         let id = CaseId::of(sent.event.as_str());
         let kind = Kind::Proposal { name: checked.name, fragment: checked.text };
         let mut case = Case::new(id.clone(), kind, self.now.after_s(policy.expires_s));
-        case.by = Some(sent.by.clone());
+        case.by = Some(sent.by.clone().into());
         case.origin = Some(sent.event.clone());
         case.thread = Some(sent.event.clone());
         let acts = vec![take_source(&mut case, sent, &checked.sha256, self.now), case.ask()];
@@ -224,7 +220,7 @@ impl Desk {
     fn revise(&mut self, id: &CaseId, sent: &Sent, text: &str, policy: &Policy) -> Vec<Act> {
         let now = self.now;
         let Some(case) = self.cases.get_mut(id) else { return Vec::new() };
-        if case.by.as_ref() != Some(&sent.by) && !policy.operators.contains(&sent.by) {
+        if case.by.as_ref().is_none_or(|by| *by != sent.by) && !policy.operators.contains(&sent.by) {
             let text = "Only its proposer and operators can change a proposal. Post one of your own.";
             return self.tell(sent, Why::NotProposer, text);
         }
@@ -262,27 +258,35 @@ impl Desk {
         let now = self.now;
         let asked = |case: &&mut Case| case.stage == Stage::Planning && case.key("plan") == *key;
         let Some(case) = self.cases.values_mut().find(asked) else { return Vec::new() };
-        match answer {
-            Planned::Plan(plan) if plan.empty => {
+        let by_itself = case.applies_by_itself().map(String::from);
+        match (answer, by_itself) {
+            (Planned::Plan(plan), _) if plan.empty => {
                 let text = format!("There is nothing to do for {}.", case.title());
+                case.reply(Reply::Nothing);
                 refuse(case, now, Words::line(&text), "nothing to do")
             }
-            Planned::Plan(plan) if !is_readable(plan) => {
-                let words = Words::line(
-                    "This plan is too long to be read in a message, so it cannot be approved in one.",
-                )
-                .and("Propose less at a time.");
+            // Nobody reads it before it is done.
+            (Planned::Plan(plan), Some(token)) if is_fingerprint(&plan.fingerprint) => {
+                file::approve(case, now, &token, plan)
+            }
+            (Planned::Plan(plan), _) if !is_readable(plan) || !is_shown_whole(case, plan) => {
+                let text = "This is too long to be read in a message, so it cannot be approved in one.";
+                let note = Note::error("proposal.too-long", text);
+                case.reply(Reply::Findings(vec![note.hint("propose less at a time, in shorter lines")]));
+                let words = Words::line(text).and("Propose less at a time.");
                 refuse(case, now, words, "the plan is too long")
             }
-            Planned::Plan(plan) => show(case, now, plan),
-            Planned::Findings(notes) => {
+            (Planned::Plan(plan), _) => show(case, now, plan),
+            (Planned::Findings(notes), _) => {
                 let words = findings(Words::line("With this, the manifest would not be in order:"), notes)
                     .and("Correct it and post it again.");
+                case.reply(Reply::Findings(notes.iter().take(LISTED).cloned().collect()));
                 refuse(case, now, words, "findings")
             }
-            Planned::Unable(reason) => {
+            (Planned::Unable(reason), _) => {
                 let words = Words::line(&format!("This cannot be planned now: {reason}"))
                     .and("Post it again once that is mended.");
+                case.reply(Reply::Unable(reason.clone()));
                 refuse(case, now, words, "cannot be planned now")
             }
         }
@@ -296,6 +300,14 @@ impl Desk {
                 case.thread.get_or_insert_with(|| event.clone());
                 case.stage = Stage::Open;
                 return self.late_reactions(event, policy);
+            }
+            // The room is told of what a token began: that is where an operator can say no.
+            if case.is_alive() && case.applies_by_itself().is_some() && case.key("progress") == *key {
+                case.thread.get_or_insert_with(|| event.clone());
+                if let Some(filed) = &mut case.filed {
+                    filed.notice = Some(event.clone());
+                }
+                return Vec::new();
             }
             // It was void before it stood there.
             let past = (1..=case.round).any(|round| Key::of_case(&case.id, round, "post") == *key);
@@ -321,72 +333,8 @@ fn take_source(case: &mut Case, sent: &Sent, sha256: &str, now: Moment) -> Act {
 }
 
 fn refuse(case: &mut Case, now: Moment, words: Words, why: &str) -> Vec<Act> {
-    let acts = vec![case.say("end", words), case.record(now, Happened::Closed { why: why.into() })];
+    let mut acts = if case.is_unheard() { Vec::new() } else { vec![case.say("end", words)] };
+    acts.push(case.record(now, Happened::Closed { why: why.into() }));
     case.close(now, End::Refused);
     acts
-}
-
-/// Shows a plan, for an answer.
-pub(super) fn show(case: &mut Case, now: Moment, plan: &Plan) -> Vec<Act> {
-    case.fingerprint = Some(plan.fingerprint.clone());
-    case.stage = Stage::Posting;
-    let post = case.say("post", plan_words(case, plan));
-    vec![post, case.record(now, Happened::Planned { fingerprint: plan.fingerprint.clone() })]
-}
-
-fn plan_words(case: &Case, plan: &Plan) -> Words {
-    let by = |user: &UserId| format!(", proposed by {user}");
-    let title = match &case.kind {
-        Kind::Proposal { .. } => {
-            format!("Plan for {}{}", case.title(), case.by.as_ref().map(by).unwrap_or_default())
-        }
-        Kind::Rollback => "Plan for taking back the last run".into(),
-        Kind::Drift => "The live systems are not as the manifest says; this would put them back".into(),
-    };
-    let which = if case.round > 1 { format!(" (plan {})", case.round) } else { String::new() };
-    let mut words = Words::line(&format!("{title}{which}: {}", plan.summary)).code(&plan.changes);
-    for warning in &plan.warnings {
-        words = words.item(&format!("⚠ {warning}"));
-    }
-    let choices: Vec<String> =
-        Choice::of(&case.kind).iter().map(|(key, _, meaning)| format!("{key} {meaning}")).collect();
-    words = words.and(&format!("Operators answer by a reaction to this message: {}.", choices.join(", ")));
-    if case.name().is_some() {
-        words = words.and("An answer in this thread with a changed fragment replaces it.");
-    }
-    let fingerprint: String = plan.fingerprint.chars().take(12).collect();
-    words.and(&format!("Fingerprint `{fingerprint}`, void after {}.", utc(case.expires)))
-}
-
-/// `2026-11-26 02:34 UTC`
-fn utc(moment: Moment) -> String {
-    i64::try_from(moment.0)
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .map_or_else(|| "the end of time".into(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
-}
-
-fn is_readable(plan: &Plan) -> bool {
-    let short = |line: &str, most| line.chars().count() <= most;
-    short(&plan.changes, PLAN_CHARACTERS)
-        && plan.changes.lines().count() <= PLAN_LINES
-        && plan.changes.lines().all(|line| short(line, PLAN_LINE))
-        && short(&plan.summary, PLAN_LINE)
-        && plan.warnings.len() <= WARNINGS
-        && plan.warnings.iter().all(|warning| short(warning, PLAN_LINE))
-        && (1..=128).contains(&plan.fingerprint.len())
-}
-
-/// Findings as a list: place, what is the case, what to do.
-fn findings(mut words: Words, notes: &[Note]) -> Words {
-    for note in notes.iter().take(LISTED) {
-        let place = note.at.as_ref().map(|at| format!("line {}, column {}: ", at.line, at.column));
-        let hint = note.hint.as_ref().map(|hint| format!(" ({hint})"));
-        let text = format!("{}{}{}", place.unwrap_or_default(), note.text, hint.unwrap_or_default());
-        words = words.item(&text);
-    }
-    match notes.len().saturating_sub(LISTED) {
-        0 => words,
-        more => words.item(&format!("and {more} more")),
-    }
 }

@@ -1,11 +1,13 @@
 //! From a yes to its end. One thing is done at a time.
 
 use fraktalia_model::UserId;
+use fraktalia_model::manifest::ApiScope;
 
 use super::Desk;
 use crate::act::{Act, Do};
 use crate::audit::Happened;
-use crate::case::{Case, End, Kind, Stage};
+use crate::case::{Case, End, Kind, Stage, Yes};
+use crate::filed::Reply;
 use crate::heard::Outcome;
 use crate::ids::{Key, Moment};
 use crate::policy::Policy;
@@ -24,9 +26,15 @@ impl Desk {
         let now = self.now;
         let mut acts = Vec::new();
         for case in self.cases.values_mut() {
-            let left = |yes: &crate::case::Yes| !policy.operators.contains(&yes.by);
+            let left =
+                |yes: &Yes| yes.of.operator().is_some_and(|operator| !policy.operators.contains(operator));
             if matches!(case.stage, Stage::Waiting { .. }) && case.yes.as_ref().is_some_and(left) {
                 acts.extend(case.withdraw(now, "who gave it is no operator any more"));
+            }
+            let gone =
+                case.applies_by_itself().is_some_and(|token| !policy.token_may(token, ApiScope::Apply, now));
+            if gone && matches!(case.stage, Stage::Waiting { .. }) {
+                acts.extend(case.void(now, "its token may not apply any more"));
             }
         }
         if !self.cases.values().any(Case::is_at_work) {
@@ -115,7 +123,7 @@ fn start(case: &mut Case, now: Moment) -> Vec<Act> {
     };
     let mut acts = Vec::new();
     if !case.has_progress() {
-        let words = Words::line(&format!("Doing {}, approved by {}.", case.title(), credits.approved_by));
+        let words = Words::line(&format!("Doing {}, approved by {}.", case.title(), credits.approved));
         acts.push(case.say("progress", words));
         case.progress_of = case.round;
     }
@@ -136,7 +144,7 @@ fn edit(case: &mut Case, run: &Key, words: Words) -> Act {
 }
 
 fn applied(case: &mut Case, now: Moment, key: &Key, run: &str, commit: Option<&str>) -> Vec<Act> {
-    let by = case.yes.as_ref().map_or_else(String::new, |yes| format!(", approved by {}", yes.by));
+    let by = case.yes.as_ref().map_or_else(String::new, |yes| format!(", approved by {}", yes.of));
     let late = stopped_by(case);
     let at = commit.map_or_else(String::new, |commit| format!(", commit `{commit}`"));
     let mut words = Words::line(&format!("Done: {}{by}. Run `{run}`{at}.", case.title()));
@@ -157,6 +165,7 @@ fn busy(case: &mut Case, now: Moment, key: &Key, holder: &str) -> Vec<Act> {
     if let Some(by) = stopped_by(case) {
         let words = Words::line(&format!("Nothing was done: {by} said no before it could begin."));
         let acts = vec![case.say("end", words)];
+        case.reply(Reply::Void("an operator has declined it".into()));
         case.close(now, End::Rejected);
         return acts;
     }
@@ -186,13 +195,18 @@ fn stale(case: &mut Case, now: Moment, key: &Key) -> Vec<Act> {
     } else if case.kind == Kind::Drift {
         acts.extend(case.void(now, "the drift is not what it was; a new plan comes with the next look"));
     } else {
-        acts.extend(case.again(now, why, "A new one follows; only an answer to that counts."));
+        let next = match case.applies_by_itself() {
+            Some(_) => "A new one follows, and begins by itself.",
+            None => "A new one follows; only an answer to that counts.",
+        };
+        acts.extend(case.again(now, why, next));
     }
     acts
 }
 
 fn failed(case: &mut Case, now: Moment, key: &Key, run: Option<&str>, text: &str) -> Vec<Act> {
     let what = Happened::Failed { run: run.map(String::from), reason: clean_line(text, REASON) };
+    case.reply(Reply::Failed(clean_line(text, REASON)));
     let title = capital(&case.title());
     let mut acts =
         vec![edit(case, key, Words::line(&format!("{title} has failed."))), case.record(now, what)];

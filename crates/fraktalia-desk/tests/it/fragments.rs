@@ -131,7 +131,7 @@ fn what_is_there_cannot_be_overridden() {
         let found = codes(&format!("fractals: {{ {taken}: {{ purpose: x }} }}"), &policy_with(&[]));
         assert_eq!(found, ["1:13 proposal.name-taken"], "{taken}");
     }
-    let full = policy_with(&[("max_fractals: 4", "max_fractals: 1")]);
+    let full = policy_with(&[("max_fractals: 5", "max_fractals: 2")]);
     assert_eq!(codes("fractals: { cook: }", &full), ["1:13 proposal.no-room"]);
     assert_eq!(codes("fractals: { Gardener: }", &policy_with(&[])), ["1:13 manifest.bad-agent-id"]);
     assert_eq!(codes("fractals: { '../x': }", &policy_with(&[])), ["1:13 manifest.bad-agent-id"]);

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fraktalia_desk::{
-    Act, Audit, Do, EventId, Heard, Key, Lane, Moment, Outcome, Planned, Policy, Store, StoreError, What,
-    audit,
+    Act, Ask, Audit, Do, EventId, Heard, Key, Lane, Moment, Order, Outcome, Planned, Policy, Store,
+    StoreError, What, audit,
 };
 use proptest::prelude::*;
 
-use crate::room::{AGENT, ANA, BEN, NO, OTHER, Room, YES, event, fragment, plan, policy_with};
+use crate::room::{AGENT, ANA, BEN, NO, OTHER, Room, YES, event, filing, fragment, plan, policy_with};
 
 /// Counts down the writes and effects until the kill. 0: there is none any more.
 ///
@@ -72,6 +72,8 @@ enum Deed {
     Proposes(&'static str, &'static str),
     Reacts(&'static str, &'static str, &'static str),
     Asks(&'static str),
+    Files(&'static str, &'static str, bool),
+    FilesEnd(&'static str, &'static str, bool),
 }
 
 fn script() -> Vec<Deed> {
@@ -86,6 +88,11 @@ fn script() -> Vec<Deed> {
         Deed::Proposes(OTHER, "stale"),
         Deed::Reacts(ANA, "stale", YES),
         Deed::Reacts(BEN, "stale", YES),
+        Deed::Files("root", "smith", true),
+        Deed::Files("ci", "gardener", false),
+        Deed::Files("ci", "potter", false),
+        Deed::Reacts(ANA, "potter", YES),
+        Deed::FilesEnd("root", "herder", true),
     ]
 }
 
@@ -124,6 +131,13 @@ impl World {
         match deed {
             Deed::Proposes(who, name) => message(by(who), &fragment(name)),
             Deed::Asks(body) => message(by(ANA), body),
+            Deed::Files(token, name, apply) => {
+                let fragment = format!("fractals:\n  {name}:\n    members: [ana, ben]\n");
+                filing(token, &format!("api {number}"), Ask::Add { fragment }, *apply)
+            }
+            Deed::FilesEnd(token, name, apply) => {
+                filing(token, &format!("api {number}"), Ask::Remove { name: (*name).into() }, *apply)
+            }
             Deed::Reacts(who, name, key) => {
                 let on = self.plan_of(name).unwrap_or_else(|| panic!("a plan for {name}"));
                 What::Reaction { sent: by(who), on, key: (*key).into() }
@@ -204,7 +218,7 @@ fn perform(
             key,
             answer: Planned::Plan(plan(&format!("{order:?}").chars().take(40).collect::<String>())),
         },
-        Do::Run { order: fraktalia_desk::Order::Add { name, .. }, .. } => {
+        Do::Run { order: Order::Add { name, .. } | Order::Remove { name }, .. } => {
             let outcome = ran(world, &key, name);
             What::Ran { key, outcome }
         }
@@ -284,7 +298,7 @@ fn lives(kills: &[u64]) -> (Left, u64) {
 #[test]
 fn a_kill_at_any_point_changes_nothing_that_is_left_in_the_end() {
     let (expected, points) = lives(&[]);
-    assert_eq!(expected.2, ["cook", "stale"], "the script is worth its kills");
+    assert_eq!(expected.2, ["cook", "stale", "smith", "potter", "herder"], "the script is worth its kills");
     assert!(points > 200, "{points}");
     for after in 1..=points {
         let (left, _) = lives(&[after]);

@@ -1,6 +1,7 @@
 //! The desk, its store and its audit, from outside.
 
 mod audit;
+mod filed;
 mod floods;
 mod fragments;
 mod kill;

@@ -1,6 +1,6 @@
 //! What somebody could try, and what comes of it.
 
-use fraktalia_desk::{Do, Outcome, Planned, What};
+use fraktalia_desk::{Approval, Do, Outcome, Planned, What};
 
 use crate::room::{
     AGENT, ANA, BEN, NO, OTHER, OURS, Room, STRANGER, YES, done, event, fragment, plan, policy_with, run,
@@ -210,11 +210,14 @@ fn a_yes_that_is_taken_back_does_not_count() {
     let (_, baker) = room.open(AGENT, "baker");
     let running = room.reacts(ANA, &cook, YES);
     room.reacts(BEN, &baker, YES);
-    let yes = event(&format!("${}", 4));
-    let reaction =
-        room.desk.cases().filter_map(|case| case.yes.clone()).find(|yes| yes.by == user(BEN)).unwrap();
-    assert_ne!(reaction.reaction, yes);
-    let acts = room.redacts(BEN, &reaction.reaction);
+    let mut given = room.desk.cases().filter_map(|case| case.yes.clone()).map(|yes| yes.of);
+    let of_ben = given.find_map(|of| match of {
+        Approval::Operator { by, reaction, .. } if by == user(BEN) => Some(reaction),
+        _ => None,
+    });
+    let reaction = of_ben.unwrap();
+    drop(given);
+    let acts = room.redacts(BEN, &reaction);
     assert!(says(&acts).contains("taken it back"));
     assert!(run(&room.ran(&running, done())).is_none());
     assert!(run(&room.reacts(BEN, &baker, YES)).is_some(), "the plan still waits for an answer");

@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fraktalia_desk::{Act, CaseId, Do, EventId, Key, Order, Outcome, Planned, Sent, What};
+use fraktalia_desk::{Act, Approval, Ask, CaseId, Do, EventId, Key, Order, Outcome, Planned, Sent, What};
 use fraktalia_model::Note;
 use proptest::prelude::*;
 
 use crate::room::{
-    AGENT, ANA, BEN, NO, OTHER, OURS, Room, STRANGER, YES, event, fragment, plan, policy_with, user,
+    AGENT, ANA, BEN, NO, OTHER, OURS, Room, STRANGER, YES, event, filing, fragment, plan, policy_with, user,
 };
 
 const PEOPLE: [&str; 6] = [ANA, BEN, AGENT, OTHER, STRANGER, OURS];
@@ -26,6 +26,8 @@ enum Deed {
     Again { which: usize },
     Answer { which: usize, how: usize },
     Rollback { who: usize },
+    File { token: usize, number: usize, name: usize, remove: bool, apply: bool },
+    Remove { who: usize },
     Drift { which: usize },
     Settle,
     Wait { minutes: u64 },
@@ -33,18 +35,21 @@ enum Deed {
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let who = 0..PEOPLE.len();
-    let any = 0_usize..1000;
+    let which = 0_usize..1000;
     let deed = prop_oneof![
-        6 => (0_usize..4, 0..NAMES.len(), proptest::option::weighted(0.3, any.clone()))
+        6 => (0_usize..4, 0..NAMES.len(), proptest::option::weighted(0.3, which.clone()))
             .prop_map(|(who, name, thread)| Deed::Propose { who, name, thread }),
-        10 => (who.clone(), any.clone(), 0_usize..5, proptest::bool::weighted(0.9), proptest::bool::weighted(0.9))
+        10 => (who.clone(), which.clone(), 0_usize..5, proptest::bool::weighted(0.9), proptest::bool::weighted(0.9))
             .prop_map(|(who, on, key, vouched, joined)| Deed::React { who, on, key, vouched, joined }),
-        2 => (who.clone(), any.clone()).prop_map(|(who, of)| Deed::Edit { who, of }),
-        2 => (who.clone(), any.clone()).prop_map(|(who, of)| Deed::Redact { who, of }),
+        2 => (who.clone(), which.clone()).prop_map(|(who, of)| Deed::Edit { who, of }),
+        2 => (who.clone(), which.clone()).prop_map(|(who, of)| Deed::Redact { who, of }),
         1 => who.clone().prop_map(|who| Deed::Leave { who }),
-        3 => any.clone().prop_map(|which| Deed::Again { which }),
-        16 => (any.clone(), 0_usize..12).prop_map(|(which, how)| Deed::Answer { which, how }),
-        1 => who.prop_map(|who| Deed::Rollback { who }),
+        3 => which.clone().prop_map(|which| Deed::Again { which }),
+        16 => (which.clone(), 0_usize..12).prop_map(|(which, how)| Deed::Answer { which, how }),
+        1 => who.clone().prop_map(|who| Deed::Rollback { who }),
+        1 => who.prop_map(|who| Deed::Remove { who }),
+        5 => (0_usize..4, 0_usize..8, 0..NAMES.len() + 1, proptest::bool::weighted(0.3), any::<bool>())
+            .prop_map(|(token, number, name, remove, apply)| Deed::File { token, number, name, remove, apply }),
         1 => (0_usize..3).prop_map(|which| Deed::Drift { which }),
         1 => Just(Deed::Settle),
         2 => (1_u64..600).prop_map(|minutes| Deed::Wait { minutes }),
@@ -66,11 +71,40 @@ struct Judge {
     keys: BTreeSet<Key>,
     /// Cases whose end was said, or that were applied.
     over: BTreeSet<CaseId>,
+    /// What tokens asked to have done at once: the token, and the fractal.
+    applies: BTreeSet<(String, String)>,
+    /// The newest plan of each case.
+    planned: BTreeMap<CaseId, String>,
     /// The run that is at work.
     running: Option<(Key, CaseId)>,
 }
 
+/// The fractal that is added or removed.
+fn order_name(order: &Order) -> &str {
+    match order {
+        Order::Add { name, .. } | Order::Remove { name } => name,
+        Order::Rollback | Order::PutBack | Order::TakeIn => "",
+    }
+}
+
 impl Judge {
+    /// An operator said yes to just that.
+    fn approved(&self, case: &CaseId, order: &Order, reaction: &EventId, message: &EventId) {
+        let shown = self.plans.get(message).map(|(case, _)| case);
+        assert_eq!(shown, Some(case), "the message that was reacted to shows this case");
+        assert_eq!(self.newest.get(case), Some(message), "and its newest plan");
+        assert!(!self.gone.contains(reaction), "the yes was not taken back");
+        let given = self.yes.get(message).into_iter().flatten();
+        let keys: Vec<&str> =
+            given.filter(|(this, _)| this == reaction).map(|(_, key)| key.as_str()).collect();
+        let meant: &[&str] = match order {
+            Order::PutBack => &["↩"],
+            Order::TakeIn => &["📥"],
+            Order::Add { .. } | Order::Remove { .. } | Order::Rollback => &[YES],
+        };
+        assert_eq!(keys, meant, "an operator said yes to just that");
+    }
+
     /// Judges what is to be done.
     fn acts(&mut self, acts: &[Act]) {
         for act in acts {
@@ -78,19 +112,18 @@ impl Judge {
             if let Do::Run { case, credits, order, .. } = &act.what {
                 assert!(self.running.is_none(), "one thing is done at a time");
                 assert!(!self.over.contains(case), "what is over is not done: {case}");
-                let shown = self.plans.get(&credits.message).map(|(case, _)| case);
-                assert_eq!(shown, Some(case), "the message that was reacted to shows this case");
-                assert_eq!(self.newest.get(case), Some(&credits.message), "and its newest plan");
-                assert!(!self.gone.contains(&credits.reaction), "the yes was not taken back");
-                let given = self.yes.get(&credits.message).into_iter().flatten();
-                let given = given.filter(|(reaction, _)| *reaction == credits.reaction);
-                let keys: Vec<&str> = given.map(|(_, key)| key.as_str()).collect();
-                let meant: &[&str] = match order {
-                    Order::PutBack => &["↩"],
-                    Order::TakeIn => &["📥"],
-                    Order::Add { .. } | Order::Rollback => &[YES],
-                };
-                assert_eq!(keys, meant, "an operator said yes to just that");
+                match &credits.approved {
+                    Approval::Operator { reaction, message, .. } => {
+                        self.approved(case, order, reaction, message);
+                    }
+                    Approval::Token { name, fingerprint } => {
+                        assert!(["root", "other"].contains(&name.as_str()), "the manifest lets it: {name}");
+                        let asked =
+                            self.applies.iter().any(|(token, of)| token == name && of == order_name(order));
+                        assert!(asked, "the token itself asked for that, to be done at once");
+                        assert_eq!(self.planned.get(case), Some(fingerprint), "its newest plan");
+                    }
+                }
                 self.running = Some((act.key.clone(), case.clone()));
             }
             let text = act.key.as_str();
@@ -206,6 +239,21 @@ impl Play {
                 let sent = self.sent(who);
                 self.hear(What::Message { sent, answers: None, body: "!rollback".into(), attachment: None });
             }
+            Deed::Remove { who } => {
+                let sent = self.sent(who);
+                let body = "!remove herder".into();
+                self.hear(What::Message { sent, answers: None, body, attachment: None });
+            }
+            Deed::File { token, number, name, remove, apply } => {
+                let token = ["ci", "root", "other", "nobody"][token];
+                let name = NAMES.get(name).copied().unwrap_or("herder");
+                let fragment = format!("fractals:\n  {name}:\n    members: [ana, ben]\n");
+                let ask = if remove { Ask::Remove { name: name.into() } } else { Ask::Add { fragment } };
+                if apply {
+                    self.judge.applies.insert((token.into(), name.into()));
+                }
+                self.hear(filing(token, &format!("api {token} {number}"), ask, apply));
+            }
             Deed::Drift { which } => self.hear(What::Drifted { plan: plan(&format!("drift-{which}")) }),
             Deed::Settle => self.hear(What::Settled),
             Deed::Wait { minutes } => {
@@ -245,11 +293,13 @@ impl Play {
                 self.shown(&key, &event);
                 self.hear(What::Posted { key, event });
             }
-            Do::Plan { .. } => {
+            Do::Plan { case, .. } => {
+                let print = format!("print-{}", self.events.len());
+                self.judge.planned.insert(case, print.clone());
                 let answer = match how {
                     0 => Planned::Findings(vec![Note::error("x", "no")]),
                     1 => Planned::Unable("away".into()),
-                    _ => Planned::Plan(plan(&format!("print-{}", self.events.len()))),
+                    _ => Planned::Plan(plan(&print)),
                 };
                 self.hear(What::Planned { key, answer });
             }

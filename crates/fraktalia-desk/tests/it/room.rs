@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fraktalia_desk::{
-    Act, Desk, Do, EventId, Heard, Key, Moment, Outcome, Plan, Planned, Policy, Sent, What,
+    Act, Ask, Desk, Do, EventId, Filing, Heard, Key, Moment, Outcome, Plan, Planned, Policy, Sent, What,
 };
 use fraktalia_model::{MemoryFiles, UserId, manifest};
 
@@ -19,6 +19,7 @@ pub const NO: &str = "❌";
 const MANIFEST: &str = "\
 version: 1
 realm: home
+include: [written/*.yaml]
 matrix:
   homeserver: http://127.0.0.1:8008
   server_name: chat.home
@@ -35,7 +36,7 @@ admin_room:
   room: admin
   operators: [ana, ben]
   proposers: ['@agent:chat.home', '@cook:chat.home']
-  write_to: fractals/
+  write_to: written/
   commit: true
   expires: 24h
   allow:
@@ -45,8 +46,16 @@ admin_room:
     forwards: 1
     per_day: 3
     open: 2
-policy: { max_fractals: 4 }
+api:
+  tokens:
+    ci: { token: { env: CI }, scopes: [read, propose], expires: 2030-01-01 }
+    root: { token: { env: ROOT }, scopes: [apply], expires: 2030-01-01 }
+    other: { token: { env: OTHER }, scopes: [propose, apply], expires: 2030-01-01 }
+policy: { max_fractals: 5 }
 ";
+
+/// What an approved proposal wrote.
+const HERDER: &str = "fractals: { herder: { members: [ana, ben] } }\n";
 
 /// The rules of a manifest in order, with changes to its text.
 pub fn policy_with(changes: &[(&str, &str)]) -> Policy {
@@ -54,7 +63,7 @@ pub fn policy_with(changes: &[(&str, &str)]) -> Policy {
         assert!(text.contains(from), "{from}");
         text.replace(from, to)
     });
-    let files = MemoryFiles::new().with("fraktalia.yaml", text);
+    let files = MemoryFiles::new().with("fraktalia.yaml", text).with("written/herder.yaml", HERDER);
     let loaded = manifest::load(Path::new("fraktalia.yaml"), &files);
     let manifest = loaded.manifest.unwrap_or_else(|| panic!("{:?}", loaded.notes));
     Policy::of(&manifest, user(OURS)).expect("it has an admin room")
@@ -183,6 +192,17 @@ impl Room {
         (proposal, message)
     }
 
+    /// A program files a fractal, under an origin.
+    pub fn files(&mut self, token: &str, origin: &str, name: &str, may_apply: bool) -> Vec<Act> {
+        let fragment = format!("fractals:\n  {name}:\n    purpose: Helps.\n    members: [ana, ben]\n");
+        self.hear(filing(token, origin, Ask::Add { fragment }, may_apply))
+    }
+
+    /// A program files the end of one.
+    pub fn files_end(&mut self, token: &str, origin: &str, name: &str, may_apply: bool) -> Vec<Act> {
+        self.hear(filing(token, origin, Ask::Remove { name: name.into() }, may_apply))
+    }
+
     /// What becomes of the run that was begun.
     pub fn ran(&mut self, acts: &[Act], outcome: Outcome) -> Vec<Act> {
         let key = run(acts).expect("something is done");
@@ -193,6 +213,12 @@ impl Room {
         self.now += seconds * 1000;
         self.hear_now(What::Tick)
     }
+}
+
+/// What a program files.
+pub fn filing(token: &str, origin: &str, ask: Ask, may_apply: bool) -> What {
+    let (origin, digest, token) = (origin.into(), format!("{ask:?}"), token.into());
+    What::Filed(Filing { origin, digest, token, ask, may_apply })
 }
 
 /// The run that is begun.

@@ -1,6 +1,7 @@
 //! From what a person wrote to what the systems work with: names become full ids, defaults are filled in, files
 //! that are referred to are read. What only this manifest can tell to be wrong is told here or in `check`.
 
+mod api;
 mod docker;
 mod fractals;
 mod matrix;
@@ -133,6 +134,7 @@ impl Lowering<'_> {
         };
         let forwards = self.forwards();
         let admin_room = root.admin_room.as_ref().map(|raw| self.admin_room(raw, matrix.as_ref()));
+        let api = root.api.as_ref().map(|raw| self.api(raw));
         let policy = self.policy();
         Some(Manifest {
             path: path.into(),
@@ -150,6 +152,7 @@ impl Lowering<'_> {
             bindings,
             forwards,
             admin_room,
+            api,
             policy,
         })
     }
@@ -168,6 +171,11 @@ impl Lowering<'_> {
             ("version", Some(top), "begin with `version: 1`"),
             ("realm", Some(top), "add a name for what it manages: `realm: home`"),
             ("matrix", chat, "add `matrix:`; fraktalia.yaml.example shows its keys"),
+            (
+                "admin_room",
+                root.api.as_ref().map(|api| api.at),
+                "add `admin_room:`; its operators answer what is proposed",
+            ),
             ("openclaw", agents, "add `openclaw:`; fraktalia.yaml.example shows its keys"),
         ];
         for (key, needed_by, hint) in needed {

@@ -386,6 +386,7 @@ impl Root {
         once(&mut self.matrix, other.matrix, "matrix", findings);
         once(&mut self.openclaw, other.openclaw, "openclaw", findings);
         once(&mut self.admin_room, other.admin_room, "admin_room", findings);
+        once(&mut self.api, other.api, "api", findings);
         once(&mut self.policy, other.policy, "policy", findings);
         self.hosts.0.extend(other.hosts.0);
         self.users.0.extend(other.users.0);

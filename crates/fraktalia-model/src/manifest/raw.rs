@@ -7,8 +7,8 @@ use super::read::{Entries, Passed, section};
 
 pub(crate) use self::words::{
     AccountWord, DialectWord, FractalOnRemove, HelperWord, HistoryWord, JoinRuleWord, KeepWord,
-    MembersPolicyWord, ModelChoice, OwnForward, ProposableWord, RoomOnRemove, SandboxModeWord, Secret,
-    UserOnRemove, Word, WorkspaceAccessWord, WorkspaceOnRemove,
+    MembersPolicyWord, ModelChoice, OwnForward, ProposableWord, RoomOnRemove, SandboxModeWord, ScopeWord,
+    Secret, UserOnRemove, Word, WorkspaceAccessWord, WorkspaceOnRemove,
 };
 
 /// A text and its place.
@@ -47,6 +47,8 @@ section! {
         forwards: Vec<Forward>,
         /// The room where agents propose and operators approve.
         admin_room: Option<AdminRoom>,
+        /// The Fractal API: programs propose and ask over HTTP. Needs `admin_room`, where operators answer.
+        api: Option<Api>,
         /// Limits.
         policy: Option<Policy>,
     }
@@ -404,6 +406,30 @@ section! {
         open: Option<u32>,
         /// Messages in a minute that are read of one person; after more, none for ten minutes. Default: 6.
         per_minute: Option<u32>,
+    }
+}
+
+section! {
+    /// The Fractal API: programs propose and ask over HTTP.
+    Api {
+        /// Address and port. Default: `127.0.0.1:8787`, this machine only.
+        listen: Option<Text>,
+        /// Who may ask: tokens by a name that the room and the audit show.
+        tokens: Entries<ApiToken>,
+    }
+}
+
+section! {
+    /// A token of the Fractal API.
+    ApiToken {
+        /// The token, at least 20 characters. A source, never the token itself.
+        token: Secret,
+        /// What it may do.
+        scopes: Vec<ScopeWord>,
+        /// Until when it counts: `2027-01-31`, the end of that day in UTC, or a time as RFC 3339 writes it.
+        expires: Text,
+        /// Requests in a minute. Default: 60.
+        per_minute: Option<Located<u32>>,
     }
 }
 

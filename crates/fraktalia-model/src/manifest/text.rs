@@ -183,6 +183,16 @@ pub(crate) fn duration(text: &str) -> Option<u64> {
     (total > 0).then_some(total)
 }
 
+/// `2027-01-31`, the end of that day in UTC, or a time as RFC 3339 writes it; in milliseconds since 1970.
+pub(crate) fn end(text: &str) -> Option<u64> {
+    let day = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == 10);
+    let time = match day {
+        Some(day) => day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
+        None => text.parse::<jiff::Timestamp>().ok()?,
+    };
+    u64::try_from(time.as_millisecond()).ok()
+}
+
 /// `8g`, `512m`: what Docker takes as a size.
 pub(crate) fn is_memory(text: &str) -> bool {
     let number = text.strip_suffix(['b', 'k', 'm', 'g', 't', 'B', 'K', 'M', 'G', 'T']);
@@ -259,6 +269,18 @@ mod tests {
         assert_eq!(duration("1h30m"), Some(5400));
         for bad in ["", "24", "h", "0s", "1w", "99999999999999999999d", "9999999999999999999d"] {
             assert_eq!(duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_the_end_of_its_day() {
+        assert_eq!(end("1970-01-01"), Some(86_400_000));
+        assert_eq!(end("1970-01-01T00:00:01Z"), Some(1000));
+        assert_eq!(end("1970-01-01T01:00:01+01:00"), Some(1000));
+        for bad in
+            ["", "tomorrow", "2027-02-30", "2027-01", "31.01.2027", "2027-01-31T00:00:00", "1969-01-01"]
+        {
+            assert_eq!(end(bad), None, "{bad}");
         }
     }
 

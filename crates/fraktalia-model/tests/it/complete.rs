@@ -42,6 +42,8 @@ fn the_full_vocabulary_is_understood() {
     assert_eq!(manifest.admin_room.as_ref().unwrap().expires_s, 86_400);
     assert_eq!(manifest.admin_room.as_ref().unwrap().user.0, "@fraktalia:chat.home");
     assert!(manifest.users["fraktalia"].bot, "it is made");
+    let ci = &manifest.api.as_ref().unwrap().tokens["ci"];
+    assert_eq!((ci.expires_ms, ci.per_minute, ci.scopes.len()), (1_801_440_000_000, 30, 3));
     assert_eq!(manifest.policy.protect[0].to_string(), "matrix/room/lounge");
 }
 

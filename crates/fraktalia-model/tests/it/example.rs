@@ -92,8 +92,18 @@ fn keys(text: &str) -> BTreeSet<String> {
 }
 
 fn collect(node: &Json, path: &str, found: &mut BTreeSet<String>) {
-    const NAMED: [&str; 9] =
-        ["hosts", "users", "rooms", "networks", "sandboxes", "fractals", "power_levels", "args", "files"];
+    const NAMED: [&str; 10] = [
+        "hosts",
+        "users",
+        "rooms",
+        "networks",
+        "sandboxes",
+        "fractals",
+        "power_levels",
+        "args",
+        "files",
+        "tokens",
+    ];
     match node {
         Json::Object(map) => {
             let named = NAMED.contains(&path.rsplit('.').next().unwrap_or_default());

@@ -281,6 +281,15 @@ fractals:
 admin_room: { room: admin, operators: [ana] }
 ");
 
+    an_api_needs_a_room_tokens_and_a_plain_address: found("\
+api: { listen: 8787, tokens: { 'a b': { token: { env: A }, scopes: [], expires: someday, per_minute: 0 } } }
+");
+
+    an_api_without_tokens_is_reported_and_one_for_the_network_is_noted: found("\
+admin_room: { room: admin, operators: [ana] }
+api: { listen: '0.0.0.0:8787' }
+");
+
     a_file_has_its_text_here_or_elsewhere: found("\
 fractals:
   gardener:

@@ -46,6 +46,11 @@ impl Cache {
         self.root.join("venv/bin/python")
     }
 
+    /// The program `schemathesis`.
+    pub fn schemathesis(&self) -> PathBuf {
+        self.root.join("schemathesis/bin/schemathesis")
+    }
+
     /// The folder that holds `node` and `npm`, for `PATH`.
     pub fn node_bin(&self) -> PathBuf {
         self.root.join("node/bin")

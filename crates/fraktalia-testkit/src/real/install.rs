@@ -35,17 +35,20 @@ pub enum Component {
     Busybox,
     /// A tarball of the image [`DEBIAN`]: a small Debian with Python, as OpenClaw's sandbox tools need it.
     Debian,
+    /// Schemathesis, which tries an HTTP API by its `OpenAPI` document, in a Python environment of its own.
+    Schemathesis,
 }
 
 impl Component {
     /// What `cargo xtask install` puts there.
-    pub const USUAL: [Self; 6] = [
+    pub const USUAL: [Self; 7] = [
         Self::Runtime,
         Self::OpenClaw(Version::Entries),
         Self::OpenClaw(Version::List),
         Self::Engine,
         Self::Packets,
         Self::Busybox,
+        Self::Schemathesis,
     ];
 
     /// What it is, with its rough size, for a person who wonders what is being downloaded.
@@ -62,6 +65,7 @@ impl Component {
             Self::Packets => "nftables, iproute2 and iptables (Debian's packages, 5 MB)".to_owned(),
             Self::Busybox => "a base image for sandboxes (2 MB)".to_owned(),
             Self::Debian => "a small Debian image with Python (180 MB)".to_owned(),
+            Self::Schemathesis => format!("Schemathesis {} (90 MB)", python::SCHEMATHESIS),
         }
     }
 }
@@ -145,6 +149,9 @@ impl Installer<'_> {
             Component::Packets => super::docker::are_on_path(&["nft", "ip", "iptables"]),
             Component::Busybox => self.cache.is_stamped(image::BUSYBOX_STAMP, image::RECIPE),
             Component::Debian => self.cache.is_stamped(image::DEBIAN_STAMP, image::RECIPE),
+            Component::Schemathesis => {
+                self.cache.is_stamped(python::SCHEMATHESIS_STAMP, &python::schemathesis_recipe())
+            }
         }
     }
 
@@ -156,6 +163,7 @@ impl Installer<'_> {
             Component::Packets => self.packets(),
             Component::Busybox => self.busybox(),
             Component::Debian => self.debian(),
+            Component::Schemathesis => self.schemathesis(),
         }
     }
 

@@ -7,8 +7,8 @@ use crate::manifest::finding::Located;
 use crate::manifest::read::{FromNode, Reader, choices, section, word};
 use crate::manifest::yaml::{Content, Node, Plain, plain};
 use crate::manifest::{
-    Account, Dialect, HelperKind, HistoryVisibility, JoinRule, KeepFile, MembersPolicy, OnRemove, Proposable,
-    SandboxMode, WorkspaceAccess,
+    Account, ApiScope, Dialect, HelperKind, HistoryVisibility, JoinRule, KeepFile, MembersPolicy, OnRemove,
+    Proposable, SandboxMode, WorkspaceAccess,
 };
 use crate::secret::SecretSource;
 
@@ -95,6 +95,12 @@ choices! {
         "workspace.files.source" => Proposable::FileSource, "A file's text from a path on this machine.";
         "workspace.owner" => Proposable::WorkspaceOwner, "Numeric user and group of the files.";
         "workspace.path" => Proposable::WorkspacePath, "The directory of the workspace on this machine.";
+    }
+    /// What a token of the Fractal API may do.
+    ScopeWord -> ApiScope {
+        "read" => ApiScope::Read, "List fractals and proposals.";
+        "propose" => ApiScope::Propose, "Propose a fractal, or the removal of one: operators answer in the admin room.";
+        "apply" => ApiScope::Apply, "Make and remove fractals without anybody's answer. Stronger than `propose`.";
     }
     /// Who a file of a workspace belongs to after it was written.
     KeepWord -> KeepFile {

