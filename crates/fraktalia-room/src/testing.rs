@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use matrix_sdk::config::SyncSettings;
+use matrix_sdk::config::{RequestConfig, SyncSettings};
 use matrix_sdk::encryption::EncryptionSettings;
 use matrix_sdk::ruma::api::client::message::send_message_event;
 use matrix_sdk::ruma::api::client::room::create_room;
@@ -61,8 +61,12 @@ impl Device {
     /// When the homeserver refuses it.
     pub async fn log_in(base_url: &str, user: &str, password: &str) -> Result<Self> {
         let settings = EncryptionSettings::default();
-        let client =
-            Client::builder().homeserver_url(base_url).with_encryption_settings(settings).build().await?;
+        let client = Client::builder()
+            .homeserver_url(base_url)
+            .request_config(RequestConfig::new().retry_limit(3))
+            .with_encryption_settings(settings)
+            .build()
+            .await?;
         client.matrix_auth().login_username(user, password).send().await?;
         Ok(Self { client, password: password.into(), room: None, token: None, seen: VecDeque::new() })
     }
