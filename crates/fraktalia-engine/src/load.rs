@@ -24,9 +24,12 @@ pub fn load_with_targets(path: &Path) -> (Loaded, BTreeSet<Target>) {
     load_as_if_with_targets(path, &BTreeMap::new())
 }
 
-/// The same as if these files, by their absolute paths, said something else or were there at all. One that nothing
-/// includes is not among what was read.
-pub fn load_as_if_with_targets(path: &Path, texts: &BTreeMap<PathBuf, String>) -> (Loaded, BTreeSet<Target>) {
+/// The same as if these files, by their absolute paths, said something else, or were there at all, or (`None`) were not
+/// there. One that nothing includes is not among what was read.
+pub fn load_as_if_with_targets(
+    path: &Path,
+    texts: &BTreeMap<PathBuf, Option<String>>,
+) -> (Loaded, BTreeSet<Target>) {
     let files = AsIf { files: DiskFiles::new(), texts };
     let files = Noting { files, noted: Mutex::default() };
     let loaded = manifest::load(path, &files);
@@ -35,13 +38,14 @@ pub fn load_as_if_with_targets(path: &Path, texts: &BTreeMap<PathBuf, String>) -
 
 /// The same as if these files, by their absolute paths, said something else.
 pub fn load_as_if(path: &Path, texts: &BTreeMap<PathBuf, String>) -> Loaded {
-    manifest::load(path, &AsIf { files: DiskFiles::new(), texts })
+    let texts = texts.iter().map(|(path, text)| (path.clone(), Some(text.clone()))).collect();
+    manifest::load(path, &AsIf { files: DiskFiles::new(), texts: &texts })
 }
 
-/// The files of this machine, some of them with another text.
+/// The files of this machine, some of them with another text, or not there.
 struct AsIf<'t> {
     files: DiskFiles,
-    texts: &'t BTreeMap<PathBuf, String>,
+    texts: &'t BTreeMap<PathBuf, Option<String>>,
 }
 
 impl Files for AsIf<'_> {
@@ -51,15 +55,18 @@ impl Files for AsIf<'_> {
 
     fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
         match self.texts.get(path) {
-            Some(text) if text.len() as u64 > limit => Err(FileError::too_large(limit)),
-            Some(text) => Ok(text.clone().into_bytes()),
+            Some(Some(text)) if text.len() as u64 > limit => Err(FileError::too_large(limit)),
+            Some(Some(text)) => Ok(text.clone().into_bytes()),
+            Some(None) => Err(FileError::absent()),
             None => self.files.read(path, limit),
         }
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<Listed>, FileError> {
         let mut listed = self.files.list(dir)?;
-        for below in self.texts.keys().filter_map(|path| path.strip_prefix(dir).ok()) {
+        listed.retain(|entry| self.texts.get(&dir.join(&entry.name)).is_none_or(Option::is_some));
+        let there = self.texts.iter().filter(|(_, text)| text.is_some());
+        for below in there.filter_map(|(path, _)| path.strip_prefix(dir).ok()) {
             let mut names = below.iter();
             let Some(name) = names.next() else { continue };
             let name = name.to_string_lossy().into_owned();
@@ -244,13 +251,34 @@ mod tests {
         std::fs::write(&path, format!("{SMALL}include: ['more/**/*.yaml']\n")).unwrap();
         let load = |name: &str| {
             let file = dir.path().join(name);
-            let texts = BTreeMap::from([(file.clone(), "networks: { a: }\n".to_owned())]);
+            let texts = BTreeMap::from([(file.clone(), Some("networks: { a: }\n".to_owned()))]);
             let (loaded, read) = load_as_if_with_targets(&path, &texts);
             (loaded.manifest.unwrap().networks.len(), read.contains(&Target::Path(file)))
         };
         assert_eq!(load("more/deep/a.yaml"), (1, true));
         assert_eq!(load("other/a.yaml"), (0, false));
         assert!(!dir.path().join("more").exists(), "nothing is written");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_read_as_if_it_were_gone_and_the_fingerprint_is_that_of_a_manifest_without_it()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fraktalia.yaml");
+        std::fs::write(&path, format!("{SMALL}include: ['more/*.yaml']\n")).unwrap();
+        std::fs::create_dir(dir.path().join("more")).unwrap();
+        let (a, b) = (dir.path().join("more/a.yaml"), dir.path().join("more/b.yaml"));
+        std::fs::write(&a, "networks: { a: }\n").unwrap();
+        std::fs::write(&b, "networks: { b: }\n").unwrap();
+        let (loaded, _) = load_as_if_with_targets(&path, &BTreeMap::from([(a.clone(), None)]));
+        let manifest = loaded.manifest.unwrap();
+        assert_eq!(manifest.networks.keys().collect::<Vec<_>>(), ["b"]);
+        std::fs::remove_file(&a).unwrap();
+        assert_eq!(load(&path).manifest.unwrap().fingerprint, manifest.fingerprint);
+        // One that is named, and not by a pattern, is missed.
+        std::fs::write(&path, format!("{SMALL}include: [more/b.yaml]\n")).unwrap();
+        let (loaded, _) = load_as_if_with_targets(&path, &BTreeMap::from([(b, None)]));
+        assert!(loaded.notes[0].text.contains("does not exist"), "{:?}", loaded.notes);
     }
 
     #[test]

@@ -9,7 +9,6 @@ pub mod diff;
 pub mod erase;
 pub mod graph;
 pub mod ids;
-pub mod limits;
 pub mod plan;
 pub mod planner;
 pub mod record;

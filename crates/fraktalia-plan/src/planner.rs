@@ -11,7 +11,6 @@ use fraktalia_model::{Manifest, Note, Notes, Outputs, ResourceId, SystemId};
 use crate::change::{Cause, Change, Delta, FieldChange, Verb};
 use crate::erase::{AnyDesired, AnyLast, AnyObserved, AnyResource, AnySeen, AnyWork, DynSystem};
 use crate::graph::{self, Needs};
-use crate::limits;
 use crate::plan::{Basis, FORMAT, Plan};
 use crate::record::{Record, Records};
 use crate::system::{Described, Owner};
@@ -103,7 +102,7 @@ type Decisions<'a> = BTreeMap<&'a ResourceId, Decision<'a>>;
 
 /// Turns what is wanted and what is into what is to be done.
 pub fn plan(input: &Input<'_>) -> Plan {
-    let mut notes = limits::not_yet(input.manifest);
+    let mut notes = Notes::new();
     for view in &input.systems {
         notes.extend(view.observed.notes.iter().cloned());
         notes.extend(view.system.lint(view.desired));

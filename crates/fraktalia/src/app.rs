@@ -19,8 +19,8 @@ use crate::{out, registry};
 #[derive(Clone)]
 pub struct App {
     common: Common,
-    /// Files of the manifest that are to say something else than they do, by their absolute paths.
-    as_if: BTreeMap<PathBuf, String>,
+    /// Files of the manifest that are to say something else than they do, or not to be there, by their absolute paths.
+    as_if: BTreeMap<PathBuf, Option<String>>,
     /// How data is shown.
     pub out: Look,
     /// How talk is shown.
@@ -61,14 +61,23 @@ impl App {
         Self { common, as_if, out: Look::of(Stream::Out, detail), err: Look::of(Stream::Err, detail) }
     }
 
-    /// The same, for a manifest as if these files stood in it.
+    /// The same, for a manifest as if these files stood in it, or did not.
     pub fn with(&self, args: &WithArgs) -> Result<Self, Failure> {
         let mut app = self.clone();
         let base = absolute(self.common.manifest.clone())?;
         let base = fraktalia_model::files::normal(base.parent().unwrap_or(Path::new("/")));
         for AsIf { path, file } in &args.with {
-            app.as_if.insert(base.join(path), read_text(file)?);
+            app.as_if.insert(base.join(path), Some(read_text(file)?));
         }
+        for path in &args.without {
+            if app.as_if.insert(base.join(path), None).is_some() {
+                return Err(Failure::usage(
+                    format!("{} is named by --with and by --without", path.display()),
+                    "leave one of the two away",
+                ));
+            }
+        }
+        app.is_included(args)?;
         Ok(app)
     }
 
@@ -77,9 +86,10 @@ impl App {
         let (loaded, read) =
             fraktalia_engine::load::load_as_if_with_targets(&self.common.manifest, &self.as_if);
         let is_read = |path: &PathBuf| read.contains(&Target::Path(path.clone()));
+        let mut there = self.as_if.iter().filter(|(_, text)| text.is_some()).map(|(path, _)| path);
         // Where the manifest itself is no YAML, nobody knows what it includes.
         if loaded.manifest.is_some()
-            && let Some(path) = self.as_if.keys().find(|path| !is_read(path))
+            && let Some(path) = there.find(|path| !is_read(path))
         {
             return Err(Failure::usage(
                 format!("--with {}: the manifest includes no such file", path.display()),
@@ -87,6 +97,22 @@ impl App {
             ));
         }
         Ok((loaded, read))
+    }
+
+    /// Whether what is to be left out would be read otherwise: what is misspelt must not look as if it made no difference.
+    fn is_included(&self, args: &WithArgs) -> Result<(), Failure> {
+        let gone = || self.as_if.iter().filter(|(_, text)| text.is_none()).map(|(path, _)| path);
+        if args.without.is_empty() {
+            return Ok(());
+        }
+        let (_, read) = fraktalia_engine::load::load_with_targets(&self.common.manifest);
+        match gone().find(|path| !(path.is_file() && read.contains(&Target::Path((*path).clone())))) {
+            Some(path) => Err(Failure::usage(
+                format!("--without {}: the manifest includes no such file", path.display()),
+                "name a file that it includes",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// How a plan is shown that is about to run: it is talk where the events are the data.

@@ -1,16 +1,20 @@
-//! `--with`: a manifest as if a file stood in it.
+//! `--with` and `--without`: a manifest as if a file stood in it, or did not.
 
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
-/// Files that are to be read as if they stood in the manifest's folder.
+/// Files that are to be read as if they stood in the manifest's folder, or did not.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WithArgs {
     /// Read the manifest as if FILE stood at PATH, below the folder of the manifest and covered by its `include`. Nothing is
     /// written there. May be given several times.
     #[arg(long, value_name = "PATH=FILE", value_parser = AsIf::parse)]
     pub with: Vec<AsIf>,
+    /// Read the manifest as if there were no file at PATH, below the folder of the manifest and included by it. Nothing is
+    /// removed there. May be given several times.
+    #[arg(long, value_name = "PATH", value_parser = below)]
+    pub without: Vec<PathBuf>,
 }
 
 /// One of them.
@@ -28,13 +32,17 @@ impl AsIf {
             text.split_once('=')
                 .filter(|(path, file)| !path.is_empty() && !file.is_empty())
                 .ok_or("write where it is to stand and where it is: `fractals.d/cook.yaml=/tmp/cook.yaml`")?;
-        let path = Path::new(path);
-        if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-            return Err("PATH is relative to the folder of the manifest, and stays in it".into());
-        }
-        let path = path.components().filter(|part| !matches!(part, Component::CurDir)).collect();
-        Ok(Self { path, file: file.into() })
+        Ok(Self { path: below(path)?, file: file.into() })
     }
+}
+
+/// A path below the folder of the manifest.
+fn below(path: &str) -> Result<PathBuf, String> {
+    let parts = || Path::new(path).components();
+    if path.is_empty() || parts().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err("PATH is relative to the folder of the manifest, and stays in it".into());
+    }
+    Ok(parts().filter(|part| !matches!(part, Component::CurDir)).collect())
 }
 
 #[cfg(test)]
@@ -47,6 +55,10 @@ mod tests {
         assert_eq!(parsed, AsIf { path: "more/a.yaml".into(), file: "/tmp/x=y".into() });
         for wrong in ["", "a.yaml", "=x", "a=", "/etc/a.yaml=x", "../a.yaml=x", "more/../../a=x"] {
             assert!(AsIf::parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(below("./more/a.yaml"), Ok("more/a.yaml".into()));
+        for wrong in ["", "/etc/a.yaml", "../a.yaml", "more/../../a"] {
+            assert!(below(wrong).is_err(), "{wrong}");
         }
     }
 }

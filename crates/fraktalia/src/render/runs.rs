@@ -179,45 +179,58 @@ fn decided(entry: &Entry, look: &Look, page: &mut String) {
 type Told<'e> = (Tone, Option<&'e UserId>, (&'static str, String), Vec<&'e EventId>);
 
 fn told(what: &Happened) -> Told<'_> {
+    let said = |tone, what, text: &str| (tone, None, (what, text.to_owned()), Vec::new());
     match what {
         Happened::Proposed { by, event, name, .. } => {
             (Tone::Own, Some(by), ("proposed", format!("`{name}`")), vec![event])
         }
+        Happened::Filed { by, name, sha256, .. } => {
+            let what = if sha256.is_some() { "" } else { "the removal of " };
+            said(Tone::Own, "filed", &format!("{what}`{name}`, by {by}"))
+        }
+        Happened::FiledInVain { by, why, .. } => {
+            said(Tone::Faint, "refused what was filed", &format!("{why}, by {by}"))
+        }
         Happened::Refused { by, event, why } => {
             (Tone::Faint, Some(by), ("refused what was written", why.clone()), vec![event])
         }
-        Happened::Planned { fingerprint } => {
-            (Tone::Faint, None, ("planned", fingerprint.chars().take(12).collect()), Vec::new())
-        }
+        Happened::Planned { fingerprint } => said(Tone::Faint, "planned", &beginning(fingerprint)),
         Happened::Approved { by, event, message, .. } => {
             (Tone::Add, Some(by), ("approved", String::new()), vec![event, message])
         }
+        Happened::ApprovedByToken { token, fingerprint } => {
+            said(Tone::Add, "approved", &format!("{}, by the API's token `{token}`", beginning(fingerprint)))
+        }
         Happened::Declined { by, event } => (Tone::Bad, Some(by), ("declined", String::new()), vec![event]),
-        Happened::Withdrawn { why } => (Tone::Warn, None, ("approval withdrawn", why.clone()), Vec::new()),
-        Happened::Void { why } => (Tone::Warn, None, ("void", why.clone()), Vec::new()),
-        Happened::Closed { why } => (Tone::Faint, None, ("closed", why.clone()), Vec::new()),
-        Happened::Started { run } => (Tone::Own, None, ("begun", run.to_string()), Vec::new()),
+        Happened::Withdrawn { why } => said(Tone::Warn, "approval withdrawn", why),
+        Happened::Void { why } => said(Tone::Warn, "void", why),
+        Happened::Closed { why } => said(Tone::Faint, "closed", why),
+        Happened::Started { run } => said(Tone::Own, "begun", run.as_str()),
         Happened::Applied { run, commit } => {
             let commit = commit.as_ref().map_or(String::new(), |commit| format!(", commit {commit:.12}"));
-            (Tone::Add, None, ("applied", format!("run {run}{commit}")), Vec::new())
+            said(Tone::Add, "applied", &format!("run {run}{commit}"))
         }
         Happened::Failed { run, reason } => {
             let run = run.as_ref().map_or(String::new(), |run| format!("run {run}: "));
-            (Tone::Bad, None, ("failed", format!("{run}{reason}")), Vec::new())
+            said(Tone::Bad, "failed", &format!("{run}{reason}"))
         }
-        Happened::TakenBack { failed: None } => {
-            (Tone::Own, None, ("commit taken back", String::new()), Vec::new())
-        }
-        Happened::TakenBack { failed: Some(why) } => {
-            (Tone::Bad, None, ("commit not taken back", why.clone()), Vec::new())
-        }
+        Happened::TakenBack { failed: None } => said(Tone::Own, "commit taken back", ""),
+        Happened::TakenBack { failed: Some(why) } => said(Tone::Bad, "commit not taken back", why),
         Happened::Asked { by, event, question } => {
             (Tone::Faint, Some(by), ("asked", format!("{question:?}").to_lowercase()), vec![event])
+        }
+        Happened::AskedRemoval { by, event, name } => {
+            (Tone::Faint, Some(by), ("asked for the removal of", format!("`{name}`")), vec![event])
         }
         Happened::AskedRollback { by, event } => {
             (Tone::Faint, Some(by), ("asked for a rollback", String::new()), vec![event])
         }
     }
+}
+
+/// As much of a fingerprint as people compare.
+fn beginning(fingerprint: &str) -> String {
+    fingerprint.chars().take(12).collect()
 }
 
 /// One run: what it was to do, and what became of each step.
