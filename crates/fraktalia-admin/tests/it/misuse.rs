@@ -186,12 +186,12 @@ async fn what_is_approved_during_another_run_waits_for_it() {
     ana.react(&second.event, "✅").await.expect("a reaction");
     said(&mut ana, "It begins when").await;
     scene.stage.proxy.mend();
-    said(&mut ana, "Done: the fractal `herbalist`").await;
+    said(&mut ana, "Done: `herbalist`").await;
     // The world is another now, so that a new plan comes, which nobody has approved.
     let again = said(&mut ana, "Plan for `baker`").await;
     assert_eq!(scene.stage.room("baker").await, None);
     ana.react(&again.event, "✅").await.expect("a reaction");
-    said(&mut ana, "Done: the fractal `baker`").await;
+    said(&mut ana, "Done: `baker`").await;
 }
 
 #[tokio::test]
@@ -231,13 +231,14 @@ async fn megabytes_are_refused_and_not_looked_into() {
 #[tokio::test]
 async fn html_and_calls_in_a_proposal_are_shown_as_text() {
     let Some((scene, mut ana, mut agent)) = open(ALLOW).await else { return };
-    let purpose = "Herbs <b>approved</b> <a href='https://x'>✅</a> @room @ana:chat.stage";
-    agent.say(&proposal("herbalist").replace("Knows herbs.", &format!("\"{purpose}\""))).await.expect("said");
-    let plan = said(&mut ana, "Plan for").await;
-    let html = plan.content["formatted_body"].as_str().expect("HTML");
+    let hostile = "<b>approved</b> <a href='https://x'>✅</a> @room @ana:chat.stage";
+    let fragment = proposal("herbalist").replace("[ana, ben]", &format!("[ana, \"{hostile}\"]"));
+    agent.say(&fragment).await.expect("said");
+    let findings = said(&mut ana, "approved").await;
+    let html = findings.content["formatted_body"].as_str().expect("HTML");
     assert!(html.contains("&lt;b&gt;approved") && !html.contains("<b>") && !html.contains("<a "), "{html}");
-    assert!(!plan.body().contains("@room"), "{}", plan.body());
-    assert_eq!(plan.content["m.mentions"], json!({}), "nobody is called");
+    assert!(!findings.body().contains("@room"), "{}", findings.body());
+    assert_eq!(findings.content["m.mentions"], json!({}), "nobody is called");
     nothing_was_done(&scene, &mut ana).await;
 }
 
@@ -245,8 +246,9 @@ async fn html_and_calls_in_a_proposal_are_shown_as_text() {
 async fn a_flood_is_answered_once_and_operators_are_still_heard() {
     let limits = "  allow: { members: [ana, ben], per_day: 9, open: 4, per_minute: 3 }\n";
     let Some((scene, mut ana, mut agent)) = open(limits).await else { return };
-    for number in 0..30 {
+    for number in 0..12 {
         agent.say(&format!("```yaml\nnonsense: {number}\n```")).await.expect("said");
+        ana.catch_up().await.expect("heard");
     }
     said(&mut ana, "nothing that you write is read").await;
     nothing_was_done(&scene, &mut ana).await;
@@ -259,7 +261,7 @@ async fn a_flood_is_answered_once_and_operators_are_still_heard() {
     let count = |sender: &str| {
         events.iter().filter(|event| event["sender"] == sender && event["type"] == "m.room.encrypted").count()
     };
-    assert!(count(AGENT) >= 30 && count(desk) < 10, "{} answers", count(desk));
+    assert!(count(AGENT) >= 12 && count(desk) < 7, "{} answers", count(desk));
 }
 
 #[tokio::test]

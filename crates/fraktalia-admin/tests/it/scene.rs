@@ -56,6 +56,7 @@ impl Scene {
             include_str!("../../../../examples/admin-room/skills/propose-a-fractal/SKILL.md"),
         );
         tree.push("The realm");
+        tree.git(&["branch", "--quiet", "--set-upstream-to=origin/main"]);
         let scene = Self { stage, tree, admin: None, starts: 0 };
         let _ = scene.fraktalia(&["apply", "--yes"]).await.expect(0);
         Some(scene)
