@@ -156,7 +156,7 @@ async fn a_fragment_may_come_as_a_file_and_its_findings_have_their_places() {
         .await
         .expect("said");
     let second = said(&mut ana, "Plan for").await;
-    assert!(second.body().contains("Knows all herbs."), "{}", second.body());
+    assert!(second.body().contains("(plan 2)"), "{}", second.body());
     ana.react(&first.event, "✅").await.expect("a reaction");
     ana.react(&second.event, "❌").await.expect("a reaction");
     said(&mut ana, "declined").await;
@@ -177,8 +177,8 @@ async fn what_fails_is_taken_back_with_its_commit_and_says_why() {
     // Whatever makes the room fails.
     scene.stage.proxy.break_if(|_, path| path.contains("/createRoom").then_some(Break::ServerError));
     ana.react(&plan.event, "✅").await.expect("a reaction");
-    let end = said(&mut ana, "failed").await;
-    assert!(end.body().contains("taken back"), "{}", end.body());
+    let end = said(&mut ana, "Its commit was taken back").await;
+    assert!(end.body().contains("all is as it was"), "{}", end.body());
     assert!(!scene.tree.path("fractals/herbalist.yaml").exists());
     assert_eq!(scene.stage.room("herbalist").await, None);
 }
