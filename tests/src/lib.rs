@@ -218,6 +218,7 @@ impl Stage {
         self.read("fraktalia.yaml")
             .replace("file: secrets/", &format!("file: {dir}/secrets/"))
             .replace("config: gateway/", &format!("config: {dir}/gateway/"))
+            .replace("cli: gateway/", &format!("cli: {dir}/gateway/"))
             .replace("workspaces: workspaces\n", &format!("workspaces: {dir}/workspaces\n"))
     }
 
