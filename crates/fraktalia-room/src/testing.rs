@@ -140,6 +140,15 @@ impl Device {
         self.sync(Duration::ZERO).await
     }
 
+    /// What was said since it was last asked for.
+    ///
+    /// # Errors
+    /// When the homeserver is away.
+    pub async fn heard(&mut self) -> Result<Vec<Message>> {
+        self.catch_up().await?;
+        Ok(self.seen.drain(..).collect())
+    }
+
     /// Says something, encrypted where the room is. Yields the event's id, as the others here.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the whole of fraktalia in two minutes, on real systems that nobody else uses.
 
+mod admin;
 mod bench;
 mod folder;
 mod manifest;
@@ -12,7 +13,7 @@ use fraktalia_testkit::real::{Cache, Person, Version};
 
 use crate::error::TaskError;
 use crate::{install, say, test};
-use bench::Bench;
+use bench::{Bench, Show};
 use manifest::Scene;
 
 const ANSWER_LIMIT: Duration = Duration::from_mins(3);
@@ -28,7 +29,7 @@ pub async fn run(cache: &Cache, keep: bool, svg: Option<&Path>) -> Result<(), Ta
     );
     install(cache)?;
     let program = build()?;
-    let bench = start_systems(cache, program).await?;
+    let bench = start_systems(cache, program, Show { wishes: manifest::WISHES, encrypts: false }).await?;
     let mut end = "Done";
     let outcome = tokio::select! {
         outcome = show(&bench, svg) => outcome,
@@ -49,6 +50,38 @@ pub async fn run(cache: &Cache, keep: bool, svg: Option<&Path>) -> Result<(), Ta
             other
         }
     };
+    close(bench, outcome, end, start).await
+}
+
+/// The same for the admin room: an agent proposes another one, and Ana approves it.
+pub async fn admin_room(cache: &Cache) -> Result<(), TaskError> {
+    let start = Instant::now();
+    say::title("fraktalia: the admin room");
+    say::faint(
+        "An agent that finds that another one would help says so in an encrypted room. Ana sees there\n\
+         what exactly would happen, and answers with a reaction.",
+    );
+    install(cache)?;
+    say::begun("building; the first time, the encrypted client takes many minutes");
+    let programs = admin::Programs::build()?;
+    let show = Show { wishes: manifest::ADMIN_WISHES, encrypts: true };
+    let bench = start_systems(cache, programs.fraktalia.clone(), show).await?;
+    let (mut end, mut outcome) = ("Stopped", Ok(()));
+    tokio::select! {
+        shown = admin::show(&bench, &programs) => (end, outcome) = ("Done", shown),
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    say::begun("taking back what was applied");
+    bench.take_back().await;
+    close(bench, outcome, end, start).await
+}
+
+async fn close(
+    bench: Bench,
+    outcome: Result<(), TaskError>,
+    end: &str,
+    start: Instant,
+) -> Result<(), TaskError> {
     say::begun("ending what was started");
     if let Err(error) = outcome {
         say::faint(&format!("The logs are in {}.", bench.dir().display()));
@@ -79,9 +112,9 @@ fn build() -> Result<PathBuf, TaskError> {
     test::build_program()
 }
 
-async fn start_systems(cache: &Cache, program: PathBuf) -> Result<Bench, TaskError> {
+async fn start_systems(cache: &Cache, program: PathBuf, show: Show) -> Result<Bench, TaskError> {
     say::part(1, "An installation, as you may have one", "All of it on loopback, thrown away at the end.");
-    let bench = Bench::start(cache, program).await?;
+    let bench = Bench::start(cache, program, show).await?;
     say::faint("\nOne agent so far: felix, who answers wherever nobody else does.");
     Ok(bench)
 }

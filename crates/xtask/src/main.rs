@@ -32,6 +32,9 @@ enum Task {
         /// Leave everything running until Ctrl-C, and tell how to look around
         #[arg(long)]
         keep: bool,
+        /// The admin room instead: an agent proposes another one in an encrypted room, and Ana approves it there
+        #[arg(long, conflicts_with_all = ["keep", "svg"])]
+        admin_room: bool,
         /// Draw the steps of its plan into this file, as `docs/images/plan.svg` shows them
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
@@ -73,7 +76,8 @@ async fn main() -> ExitCode {
 
 async fn run(task: Task) -> Result<(), TaskError> {
     match task {
-        Task::Demo { keep, svg } => demo::run(&Cache::locate(), keep, svg.as_deref()).await,
+        Task::Demo { admin_room: true, .. } => demo::admin_room(&Cache::locate()).await,
+        Task::Demo { keep, svg, .. } => demo::run(&Cache::locate(), keep, svg.as_deref()).await,
         Task::Test { filter } => test::run(&Cache::locate(), filter.as_deref()).await,
         Task::Install { debian } => install::run(&Cache::locate(), debian),
         Task::Bench(bench) => bench::run(bench).await,

@@ -41,8 +41,13 @@ pub async fn run(cache: &Cache, filter: Option<&str>) -> Result<(), TaskError> {
 
 /// Builds `fraktalia` and gives its path.
 pub fn build_program() -> Result<PathBuf, TaskError> {
+    build(&["--package", "fraktalia"])
+}
+
+/// Builds one program of the workspace, which the arguments say, and gives its path.
+pub fn build(which: &[&str]) -> Result<PathBuf, TaskError> {
     let mut build = cargo();
-    build.args(["build", "--quiet", "--package", "fraktalia", "--message-format", "json-render-diagnostics"]);
+    build.args(["build", "--quiet", "--message-format", "json-render-diagnostics"]).args(which);
     let output = build.stderr(Stdio::inherit()).output().context(|| "start cargo build".to_owned())?;
     if !output.status.success() {
         return Err(TaskError::Ended { what: "cargo build".to_owned(), status: output.status.to_string() });

@@ -16,7 +16,8 @@ use crate::say;
 
 const SERVER_NAME: &str = "chat.demo";
 const CATCH_ALL: &str = "felix";
-const PASSWORD: &str = "correct horse";
+/// Everybody's.
+pub const PASSWORD: &str = "correct horse";
 /// Characters of a container's id that Docker makes its host name.
 const SHORT_ID: usize = 12;
 
@@ -28,13 +29,21 @@ pub struct Bench {
     gateway: Gateway,
     bot: Person,
     containers: Containers,
-    /// Answers as long as it lives.
-    _model: ModelStandIn,
+    model: ModelStandIn,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Show {
+    /// What is wanted.
+    pub wishes: &'static str,
+    /// Whether the gateway's user encrypts where a room is encrypted.
+    pub encrypts: bool,
 }
 
 impl Bench {
     /// Starts homeserver, model, containers and gateway, what can at the same time, and writes the manifest.
-    pub async fn start(cache: &Cache, program: PathBuf) -> Result<Self, TaskError> {
+    pub async fn start(cache: &Cache, program: PathBuf, show: Show) -> Result<Self, TaskError> {
         let folder = Folder::new(&cache.root().join("demo"))?;
         let model = ModelStandIn::start().await?;
         model.run_command_on(manifest::TRIGGER, manifest::COMMAND);
@@ -42,12 +51,12 @@ impl Bench {
         let chat = async {
             let synapse = start_synapse(cache, folder.path()).await?;
             let bot = synapse.register("agent", PASSWORD, false).await?;
-            let gateway = start_gateway(cache, folder.path(), &synapse, &bot, &model).await?;
+            let gateway = start_gateway(cache, folder.path(), &synapse, &bot, &model, show).await?;
             Ok::<_, TaskError>((synapse, bot, gateway))
         };
         let ((synapse, bot, gateway), containers) = tokio::try_join!(chat, Containers::start(cache))?;
-        let bench = Self { folder, program, synapse, gateway, bot, containers, _model: model };
-        bench.write_files()?;
+        let bench = Self { folder, program, synapse, gateway, bot, containers, model };
+        bench.write_files(show.wishes)?;
         Ok(bench)
     }
 
@@ -59,6 +68,16 @@ impl Bench {
     /// The program.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// The base URL of the homeserver.
+    pub fn homeserver(&self) -> String {
+        self.synapse.base_url()
+    }
+
+    /// What stands for a language model.
+    pub fn model(&self) -> &ModelStandIn {
+        &self.model
     }
 
     /// The Matrix id of the gateway's user.
@@ -158,7 +177,7 @@ impl Bench {
         Ok(self.folder)
     }
 
-    fn write_files(&self) -> Result<(), TaskError> {
+    fn write_files(&self, wishes: &str) -> Result<(), TaskError> {
         let secrets = self.dir().join("secrets");
         make_folder(&secrets)?;
         for (name, text) in [
@@ -175,7 +194,7 @@ impl Bench {
             gateway: &self.gateway.url(),
             catch_all: CATCH_ALL,
         };
-        write(&self.dir().join("fraktalia.yaml"), &manifest::text(&addresses))
+        write(&self.dir().join("fraktalia.yaml"), &manifest::text(&addresses, wishes))
     }
 }
 
@@ -194,6 +213,7 @@ async fn start_gateway(
     synapse: &Synapse,
     bot: &Person,
     model: &ModelStandIn,
+    show: Show,
 ) -> Result<Gateway, TaskError> {
     let clock = Instant::now();
     let base = BaseConfig {
@@ -201,7 +221,7 @@ async fn start_gateway(
         homeserver: synapse.base_url(),
         bot: bot.clone(),
         catch_all: CATCH_ALL.to_owned(),
-        encrypts_as: None,
+        encrypts_as: if show.encrypts { Some(bot.device().await?) } else { None },
     };
     say::begun("OpenClaw takes about ten seconds to start");
     let gateway = Gateway::start(cache, &dir.join("gateway"), &base).await?;

@@ -52,6 +52,51 @@ fractals:
         larder.txt: { content: \"Six eggs, a pumpkin, rosemary.\\n\" }
 ";
 
+/// What is wanted where the admin room is shown.
+pub const ADMIN_WISHES: &str = "\
+include: [fractals/*.yaml]
+
+users:
+  ana: { display_name: Ana, password: { file: secrets/ana-password } }
+  ben: { display_name: Ben }
+
+rooms:
+  admin: { encrypted: true, members: [ana, ben, \"@agent:chat.demo\"] }
+
+fractals:
+  gardener:
+    name: Gardener
+    purpose: I look after the garden plan and say what to sow this week.
+    members: [ana, ben]
+    auto_reply: true
+    workspace:
+      files:                        # teaches it how to propose well
+        skills/propose-a-fractal/SKILL.md: { source: SKILL.md }
+
+admin_room:
+  room: admin
+  operators: [ana]
+  proposers: [\"@agent:chat.demo\"]
+  write_to: fractals/
+  commit: true
+  allow: { members: [ana, ben] }
+";
+
+/// What makes the stand-in model propose.
+pub const HERBS: &str = "herbs";
+/// What it proposes.
+pub const PROPOSAL: &str = "\
+The people here ask about herbs again and again. Somebody should know them.
+```yaml
+fractals:
+  herbalist:
+    name: Herbalist
+    purpose: I know which herbs grow where, and what they are good for.
+    members: [ana, ben]
+    auto_reply: true
+```
+";
+
 /// Where the systems are.
 pub struct Addresses<'a> {
     /// Base URL of the homeserver.
@@ -67,7 +112,7 @@ pub struct Addresses<'a> {
 }
 
 /// The whole file. Its paths are relative to the folder that it lies in.
-pub fn text(at: &Addresses<'_>) -> String {
+pub fn text(at: &Addresses<'_>, wishes: &str) -> String {
     let Addresses { homeserver, server_name, bot, gateway, catch_all } = at;
     format!(
         "version: 1\n\
@@ -86,6 +131,6 @@ pub fn text(at: &Addresses<'_>) -> String {
            catch_all: {catch_all}\n  \
            workspaces: gateway/workspaces\n\
          \n\
-         {WISHES}"
+         {wishes}"
     )
 }
