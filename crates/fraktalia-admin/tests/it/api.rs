@@ -129,7 +129,7 @@ async fn a_program_proposes_an_operator_approves_and_it_is_live() {
 
 #[tokio::test]
 async fn a_token_that_may_apply_makes_and_removes_and_the_room_is_told() {
-    let Some((mut scene, program)) = open().await else { return };
+    let Some((scene, program)) = open().await else { return };
     let mut ana = scene.person("ana").await;
     let made = program.posts("root", "make", "herbalist").await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}\n{}", scene.log());
@@ -161,6 +161,7 @@ async fn a_token_that_may_apply_makes_and_removes_and_the_room_is_told() {
 async fn killed_between_a_request_and_its_answer_it_has_one_effect() {
     let Some((mut scene, program)) = open().await else { return };
     let (body, proxy) = (Some(fractal("herbalist")), &scene.stage.proxy);
+    proxy.take_calls();
     proxy.break_once(Break::Hold, |_, path| path.contains("/createRoom"));
     let waits = program.try_asking("root", Method::POST, "/fractal", "once", body);
     tokio::pin!(waits);
@@ -223,6 +224,7 @@ async fn what_a_token_may_not_do_is_refused_and_a_secret_that_comes_later_counts
 async fn ended_while_a_request_waits_it_answers_that_and_finishes_the_run() {
     let Some((mut scene, program)) = open().await else { return };
     let (body, proxy) = (Some(fractal("herbalist")), &scene.stage.proxy);
+    proxy.take_calls();
     proxy.break_once(Break::Hold, |_, path| path.contains("/createRoom"));
     let waits = program.try_asking("root", Method::POST, "/fractal", "once", body);
     tokio::pin!(waits);
