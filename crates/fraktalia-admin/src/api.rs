@@ -104,7 +104,9 @@ pub(crate) fn living(manifest: &Manifest) -> Vec<Living> {
         key: fractal.key.clone(),
         name: fractal.name.clone(),
         purpose: fractal.purpose.clone(),
-        alias: room(&fractal.key).filter(|(room, _)| room.aliased).map(|(room, matrix)| format!("#{}:{}", room.alias, matrix.server_name)),
+        alias: room(&fractal.key)
+            .filter(|(room, _)| room.aliased)
+            .map(|(room, matrix)| format!("#{}:{}", room.alias, matrix.server_name)),
         room_id: room(&fractal.key).and_then(|(room, _)| room.id.as_ref()).map(|id| id.0.clone()),
         drifted: false,
     });
@@ -130,7 +132,13 @@ impl Counter {
         looked: watch::Receiver<Option<bool>>,
         state: StatePaths,
     ) -> Self {
-        Self { tell, changes, room, looked, made: Arc::new(Mutex::new(Made { state, read: BTreeSet::new(), outputs: Outputs::new() })) }
+        Self {
+            tell,
+            changes,
+            room,
+            looked,
+            made: Arc::new(Mutex::new(Made { state, read: BTreeSet::new(), outputs: Outputs::new() })),
+        }
     }
 
     async fn ask<A>(&self, asked: impl FnOnce(oneshot::Sender<A>) -> Asked) -> Result<A, Unavailable> {

@@ -94,9 +94,25 @@ async fn open() -> Option<(Scene, Program)> {
     Some((scene, program))
 }
 
+/// The reactions that the program has put on a message.
+async fn choices(scene: &Scene, message: &str) -> Vec<String> {
+    let room = fraktalia_testkit::real::encode(&scene.room().await);
+    let path = format!("/_synapse/admin/v1/rooms/{room}/messages?dir=b&limit=200");
+    let page = scene.stage.synapse.admin().get(&path).await.expect("its events");
+    let events = page["chunk"].as_array().expect("a list").iter();
+    let ours =
+        events.filter(|event| event["sender"] == "@fraktalia:chat.stage" && event["type"] == "m.reaction");
+    let relations = ours.map(|event| &event["content"]["m.relates_to"]);
+    let keys = relations.filter(|relation| relation["event_id"] == message).map(|relation| &relation["key"]);
+    let mut keys: Vec<String> = keys.map(|key| key.as_str().expect("a key").to_owned()).collect();
+    keys.sort();
+    keys
+}
+
 /// What the audit has, if it is whole.
 async fn audit(scene: &Scene) -> String {
-    scene.fraktalia(&["history", "--verify"]).await.expect(0).stdout
+    let _ = scene.fraktalia(&["history", "--verify"]).await.expect(0);
+    scene.fraktalia(&["history"]).await.expect(0).stdout
 }
 
 #[tokio::test]
@@ -105,7 +121,10 @@ async fn a_program_proposes_an_operator_approves_and_it_is_live() {
     let mut ana = scene.person("ana").await;
     let answer = program.posts("ci", "larder-1", "herbalist").await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
-    assert_eq!((&answer.body["state"], &answer.body["proposal"]["by"]), (&json!("proposed"), &json!("token ci")));
+    assert_eq!(
+        (&answer.body["state"], &answer.body["proposal"]["by"]),
+        (&json!("proposed"), &json!("token ci"))
+    );
     let plan = said(&mut ana, "Plan for `herbalist`").await;
     assert!(plan.content["m.relates_to"].is_null(), "it has no thread to stand in: {plan:?}");
     for part in ["the API's token `ci`", "    fractals:", "purpose: \"Knows herbs.\""] {
@@ -114,6 +133,7 @@ async fn a_program_proposes_an_operator_approves_and_it_is_live() {
     assert_eq!(scene.subjects(), ["The realm"], "a plan changes nothing");
     ana.react(&plan.event, "✅").await.expect("a reaction");
     said(&mut ana, "Done:").await;
+    assert_eq!(choices(&scene, &plan.event).await, ["✅", "❌"], "operators only have to click");
     let live = program.gets("reader", "/fractal/herbalist").await;
     assert_eq!(live.status, StatusCode::OK, "{live:?}");
     let room = scene.stage.room("herbalist").await.expect("its room");
@@ -137,7 +157,11 @@ async fn a_token_that_may_apply_makes_and_removes_and_the_room_is_told() {
     said(&mut ana, "Doing `herbalist`, approved by the API's token `root`").await;
     said(&mut ana, "Done: `herbalist`").await;
     let again = program.posts("root", "make", "herbalist").await;
-    assert_eq!((again.status, &again.body), (StatusCode::CREATED, &made.body), "the same request, the same answer");
+    assert_eq!(
+        (again.status, &again.body),
+        (StatusCode::CREATED, &made.body),
+        "the same request, the same answer"
+    );
     assert_eq!(scene.subjects().len(), 2, "one commit");
     let history = audit(&scene).await;
     assert!(history.contains("token `root`"), "{history}");
@@ -145,7 +169,10 @@ async fn a_token_that_may_apply_makes_and_removes_and_the_room_is_told() {
     let removed = program.asks("root", Method::DELETE, "/fractal/herbalist", "remove", None).await;
     if removed.status == StatusCode::SERVICE_UNAVAILABLE {
         // Until the hands can remove, they say so, and all stays as it is.
-        assert!(removed.body["detail"].as_str().is_some_and(|text| text.contains("cannot be planned")), "{removed:?}");
+        assert!(
+            removed.body["detail"].as_str().is_some_and(|text| text.contains("cannot be planned")),
+            "{removed:?}"
+        );
         assert_eq!(program.gets("reader", "/fractal/herbalist").await.body["state"], "live");
         return;
     }

@@ -23,8 +23,13 @@ pub(super) fn began(policy: &Policy) -> Vec<Act> {
 impl Desk {
     /// Our device is another one than people know.
     pub(super) fn new_device(&self, policy: &Policy) -> Vec<Act> {
-        let words = Words::line(&format!("{} has a new device, since the files of the old one were lost.", policy.ours))
-            .and("Open plans still count. What was said to the old device and not answered has to be said again.");
+        let words = Words::line(&format!(
+            "{} has a new device, since the files of the old one were lost.",
+            policy.ours
+        ))
+        .and(
+            "Open plans still count. What was said to the old device and not answered has to be said again.",
+        );
         // With the time: it may happen again.
         let name = format!("new device {}", self.now.0);
         let event = Event { at: self.now, case: None, round: None, what: Happened::NewDevice };
@@ -40,8 +45,7 @@ impl Desk {
         if !heard || *by == policy.ours {
             return Vec::new();
         }
-        let sent =
-            Sent { event: event.clone(), by: by.clone(), at: self.now, joined: false, vouched: false };
+        let sent = Sent { event: event.clone(), by: by.clone(), at: self.now, joined: false, vouched: false };
         self.tell(&sent, Why::Unread, &format!("This could not be read: {why}. Post it again."))
     }
 }

@@ -46,7 +46,9 @@ fn a_desk_introduces_itself_once_and_says_when_its_device_is_another() {
     assert_eq!(first[0].key, again[0].key, "told twice, it is said once");
     let (one, two) = (room.hear(What::NewDevice), room.hear(What::NewDevice));
     assert!(says(&one).contains("has a new device") && says(&one).contains("Open plans still count"));
-    assert!(one.iter().any(|act| matches!(&act.what, Do::Record(event) if event.what == Happened::NewDevice)));
+    assert!(
+        one.iter().any(|act| matches!(&act.what, Do::Record(event) if event.what == Happened::NewDevice))
+    );
     assert_ne!(one[0].key, two[0].key, "it may happen again");
 }
 
@@ -60,7 +62,10 @@ fn what_could_not_be_read_is_told_to_those_whose_word_would_count_and_not_each_t
     };
     let acts = room.hear(unread(AGENT, 1));
     assert_eq!(says(&acts), "This could not be read: its key did not come. Post it again.");
-    assert!(acts.iter().any(|act| matches!(&act.what, Do::Say { thread: Some(at), .. } if *at == event("$unread1"))));
+    assert!(
+        acts.iter()
+            .any(|act| matches!(&act.what, Do::Say { thread: Some(at), .. } if *at == event("$unread1")))
+    );
     assert!(acts.iter().any(|act| matches!(act.what, Do::Record(_))), "the audit has it");
     for number in 2..50 {
         assert_eq!(room.hear(unread(AGENT, number)), [], "a flood costs one message");

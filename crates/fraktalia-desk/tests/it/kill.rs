@@ -218,7 +218,8 @@ fn perform(
         }
         Do::React { to, with } => {
             let on = store.event_of(to)?.expect("what is reacted to stands in the room");
-            let plan = world.posted.values().any(|(event, text)| *event == on && text.starts_with("Plan for"));
+            let plan =
+                world.posted.values().any(|(event, text)| *event == on && text.starts_with("Plan for"));
             assert!(plan, "only plans have choices");
             world.reactions.entry(key.clone()).or_insert_with(|| with.clone());
             kill.point()?;
