@@ -1,6 +1,7 @@
 //! Puts the parts together, and ends them in order.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -108,7 +109,7 @@ async fn command(cli: &Cli) -> Result<(), Failure> {
     let place = Place::of(cli, rules.manifest())?;
     let settings = place.settings(rules.manifest()).await?;
     match &cli.command {
-        None | Some(Command::Run) => run(cli, rules, &place, &settings).await,
+        None | Some(Command::Run) => Box::pin(run(cli, rules, &place, &settings)).await,
         Some(Command::Trust { user }) => trust(&settings, user).await,
     }
 }
@@ -147,7 +148,6 @@ impl Place {
         let state = StatePaths::new(&root);
         state.create().map_err(failed(&root))?;
         let admin = root.join("admin");
-        use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&admin).map_err(failed(&admin))?;
         let files =
             Files { store: admin.join("desk.sqlite"), audit: state.audit(), anchor: state.audit_anchor() };
