@@ -12,6 +12,7 @@ use fraktalia_desk::{Act, Audit, AuditError, Do, Heard, Key, Lane, Moment, Store
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use crate::api::{self, Asked, Section};
 use crate::lanes::{Bench, Finished};
 use crate::ports::{Chat, Work};
 use crate::rules::Rules;
@@ -45,6 +46,8 @@ pub enum Told {
     },
     /// Something else happened.
     Heard(What),
+    /// The API asks.
+    Asked(Asked),
 }
 
 /// Where the clerk's files are.
@@ -70,6 +73,10 @@ pub struct Clerk<C, W> {
     /// The run that is at work, and how it is told to stop.
     running: Option<(Key, watch::Sender<bool>)>,
     now: Moment,
+    /// Counts what was heard, for those who wait for something.
+    changes: watch::Sender<u64>,
+    /// The manifest's section about the API, as it is now.
+    api: watch::Sender<Section>,
 }
 
 impl<C: Chat, W: Work> Clerk<C, W> {
@@ -81,6 +88,7 @@ impl<C: Chat, W: Work> Clerk<C, W> {
         let store = Store::open(&files.store)?;
         let audit = Audit::open(&files.audit, store.anchor()?.as_ref())?;
         let (finish, finished) = mpsc::channel(16);
+        let section = Section::of(rules.manifest());
         Ok(Self {
             rules,
             store,
@@ -91,6 +99,8 @@ impl<C: Chat, W: Work> Clerk<C, W> {
             busy: BTreeSet::new(),
             running: None,
             now: Moment::default(),
+            changes: watch::Sender::default(),
+            api: watch::Sender::new(section),
         })
     }
 
@@ -100,6 +110,24 @@ impl<C: Chat, W: Work> Clerk<C, W> {
     /// When the store cannot be read.
     pub fn position(&self) -> Result<Option<String>, ClerkError> {
         Ok(self.store.position()?)
+    }
+
+    /// Whether the room was never heard: the desk is a new one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_new(&self) -> Result<bool, ClerkError> {
+        Ok(self.position()?.is_none() && self.store.desk() == &fraktalia_desk::Desk::default())
+    }
+
+    /// Changes after everything that was heard; ends with the clerk's work.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The manifest's section about the API, whenever it changes.
+    pub fn section(&self) -> watch::Receiver<Section> {
+        self.api.subscribe()
     }
 
     /// Works until `end` is true; then a run that is at work is still brought to its end.
@@ -123,6 +151,9 @@ impl<C: Chat, W: Work> Clerk<C, W> {
                 _ = tick.tick() => self.hear(What::Tick)?,
             }
         }
+        // Whoever asks, or waits for something, hears at once that nobody answers any more.
+        drop(told);
+        self.changes = watch::Sender::default();
         while self.busy.contains(&Lane::Applier) {
             match self.finished.recv().await {
                 Some(finished) => self.finish(finished)?,
@@ -135,6 +166,7 @@ impl<C: Chat, W: Work> Clerk<C, W> {
     fn take(&mut self, told: Told) -> Result<(), ClerkError> {
         match told {
             Told::Heard(what) => self.hear(what),
+            Told::Asked(asked) => self.answer(asked),
             Told::Room { events, position } => {
                 for what in events {
                     self.hear(what)?;
@@ -146,7 +178,37 @@ impl<C: Chat, W: Work> Clerk<C, W> {
 
     fn hear(&mut self, what: What) -> Result<(), ClerkError> {
         self.pass();
-        Ok(self.store.hear(&Heard { at: self.now, what }, self.rules.now())?)
+        self.store.hear(&Heard { at: self.now, what }, self.rules.now())?;
+        let section = Section::of(self.rules.manifest());
+        self.api.send_if_modified(|known| {
+            let changed = *known != section;
+            *known = section;
+            changed
+        });
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(())
+    }
+
+    /// Answers the API. Whoever has asked may be gone.
+    fn answer(&mut self, asked: Asked) -> Result<(), ClerkError> {
+        match asked {
+            Asked::File(filing, answer) => {
+                let origin = filing.origin.clone();
+                self.hear(What::Filed(filing))?;
+                let _ = answer.send(self.store.desk().case_of(&origin).cloned());
+            }
+            Asked::CaseOf(origin, answer) => {
+                let _ = answer.send(self.store.desk().case_of(&origin).cloned());
+            }
+            Asked::Cases(answer) => {
+                let _ = answer.send(self.store.desk().cases().cloned().collect());
+            }
+            Asked::Fractals(answer) => {
+                self.rules.now();
+                let _ = answer.send(self.rules.is_current().then(|| api::living(self.rules.manifest())));
+            }
+        }
+        Ok(())
     }
 
     /// Time passes, and never backwards.
@@ -202,6 +264,10 @@ impl<C: Chat, W: Work> Clerk<C, W> {
             Do::Edit { of, words } => match self.store.event_of(&of)? {
                 Some(event) => self.bench.edit(key, event, words),
                 // What was to be changed was never said.
+                None => self.finish(Finished::Done(lane, key))?,
+            },
+            Do::React { to, with } => match self.store.event_of(&to)? {
+                Some(event) => self.bench.react(key, event, with),
                 None => self.finish(Finished::Done(lane, key))?,
             },
             Do::Plan { order, .. } => self.bench.plan(key, order),

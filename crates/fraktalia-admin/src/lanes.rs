@@ -55,6 +55,15 @@ impl<C: Chat, W: Work> Bench<C, W> {
         });
     }
 
+    /// Puts a reaction on what was said, until it stands there.
+    pub fn react(&self, key: Key, on: EventId, with: String) {
+        let chat = self.chat.clone();
+        self.spawn(async move {
+            until_done("put a choice on a plan", || chat.react(&key, &on, &with)).await;
+            Finished::Done(Lane::Room, key)
+        });
+    }
+
     /// Plans.
     pub fn plan(&self, key: Key, order: Order) {
         let work = self.work.clone();

@@ -8,6 +8,7 @@
 //!
 //! The room, the hands and the door are crates of their own; here they are put together, and nothing is decided.
 
+pub mod api;
 pub mod clerk;
 pub mod cli;
 pub mod lanes;

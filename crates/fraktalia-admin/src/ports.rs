@@ -25,6 +25,12 @@ pub trait Chat: Clone + Send + Sync + 'static {
     /// Why it may not have been changed.
     fn edit(&self, key: &Key, of: &EventId, words: &Words)
     -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Puts a reaction on what we said.
+    ///
+    /// # Errors
+    /// Why it may not stand there.
+    fn react(&self, key: &Key, on: &EventId, with: &str) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Plans, and does what was approved. Under the same key a thing is done once.
@@ -70,6 +76,10 @@ impl Chat for fraktalia_room::Room {
 
     async fn edit(&self, key: &Key, of: &EventId, words: &Words) -> Result<(), String> {
         Self::edit(self, key, of, words).await.map_err(|error| fraktalia_engine::applier::chain(&error))
+    }
+
+    async fn react(&self, key: &Key, on: &EventId, with: &str) -> Result<(), String> {
+        Self::react(self, key, on, with).await.map_err(|error| fraktalia_engine::applier::chain(&error))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Puts the parts together, and ends them in order.
 
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,10 +11,12 @@ use fraktalia_desk::What;
 use fraktalia_engine::{SecretError, Secrets, StatePaths};
 use fraktalia_hands::{Drift, Hands};
 use fraktalia_model::{Manifest, UserId};
-use fraktalia_room::{Batch, Room, RoomError, Settings};
+use fraktalia_room::{Batch, Room, RoomError, Settings, Unread, Why};
 use sd_notify::NotifyState;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::api::{Counter, Serving};
 use crate::clerk::{Clerk, ClerkError, Files, Told};
 use crate::cli::{Cli, Command};
 use crate::rules::{NoRules, Rules};
@@ -26,6 +30,14 @@ enum Failure {
     Room(#[from] RoomError),
     #[error(transparent)]
     Clerk(#[from] ClerkError),
+    #[error(
+        "cannot listen on {listen} for the API; end what listens there, or choose another `api.listen` (without `api` nothing listens)"
+    )]
+    Listen {
+        listen: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot read `matrix.admin_token`")]
     Token(#[from] SecretError),
     #[error("cannot make the directory {}", path.display())]
@@ -97,7 +109,7 @@ async fn command(cli: &Cli) -> Result<(), Failure> {
     let place = Place::of(cli, rules.manifest())?;
     let settings = place.settings(rules.manifest()).await?;
     match &cli.command {
-        None | Some(Command::Run) => run(cli, rules, &place, &settings).await,
+        None | Some(Command::Run) => Box::pin(run(cli, rules, &place, &settings)).await,
         Some(Command::Trust { user }) => trust(&settings, user).await,
     }
 }
@@ -136,7 +148,6 @@ impl Place {
         let state = StatePaths::new(&root);
         state.create().map_err(failed(&root))?;
         let admin = root.join("admin");
-        use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&admin).map_err(failed(&admin))?;
         let files =
             Files { store: admin.join("desk.sqlite"), audit: state.audit(), anchor: state.audit_anchor() };
@@ -176,12 +187,26 @@ fn program(cli: &Cli) -> PathBuf {
 async fn run(cli: &Cli, rules: Rules, place: &Place, settings: &Settings) -> Result<(), Failure> {
     let hands = Hands::new(&place.program, &cli.manifest, place.state.root())
         .map_err(|source| Failure::Folder { path: place.state.root().into(), source })?;
+    let listener = bind(rules.manifest()).await?;
     let room = Room::enter(settings).await?;
     let clerk = Clerk::sit_down(&place.files, rules, room.clone(), hands.clone())?;
     let (tell, told) = mpsc::channel(8);
     let (end, ended) = watch::channel(false);
+    let (see, looked) = watch::channel(None);
+    // Before anything that is heard.
+    if let Some(what) = introduction(clerk.is_new()?, room.is_new_device()) {
+        tell.try_send(Told::Heard(what)).map_err(|_| ClerkError::Worker)?;
+    }
+    let serving = match listener {
+        Some(listener) => {
+            let state = place.state.clone();
+            let counter = Counter::new(tell.clone(), clerk.changes(), room.clone(), looked, state);
+            Some(Serving::begin(listener, counter, clerk.section()).await)
+        }
+        None => None,
+    };
     let mut listening = tokio::spawn(listen(room.clone(), clerk.position()?, tell.clone()));
-    let looking = tokio::spawn(look(hands, tell));
+    let looking = tokio::spawn(look(hands, tell, see));
     let clerk = clerk.work(told, ended);
     tokio::pin!(clerk);
     let encrypted = if room.is_encrypted() { "encrypted" } else { "NOT encrypted" };
@@ -202,6 +227,7 @@ async fn run(cli: &Cli, rules: Rules, place: &Place, settings: &Settings) -> Res
             () = signal() => {
                 let _ = sd_notify::notify(&[NotifyState::Stopping]);
                 tracing::info!("ends; a run that is at work is brought to its end first");
+                serving.iter().for_each(Serving::stop);
                 end.send_replace(true);
                 break clerk.await.map_err(Failure::from);
             }
@@ -210,16 +236,37 @@ async fn run(cli: &Cli, rules: Rules, place: &Place, settings: &Settings) -> Res
     };
     listening.abort();
     looking.abort();
+    if let Some(serving) = serving {
+        serving.ended().await;
+    }
     result
+}
+
+/// What the room is told about us at the start.
+fn introduction(new_desk: bool, new_device: bool) -> Option<What> {
+    match (new_desk, new_device) {
+        (true, _) => Some(What::Began),
+        (false, true) => Some(What::NewDevice),
+        (false, false) => None,
+    }
+}
+
+/// Takes the address of the API, where the manifest has one.
+async fn bind(manifest: &Manifest) -> Result<Option<TcpListener>, Failure> {
+    let Some(listen) = manifest.api.as_ref().map(|api| api.listen) else { return Ok(None) };
+    let listener = TcpListener::bind(listen).await.map_err(|source| Failure::Listen { listen, source })?;
+    tracing::info!("the API is served on {}", listener.local_addr().unwrap_or(listen));
+    Ok(Some(listener))
 }
 
 /// What happens in the room, until somebody ends it.
 async fn listen(room: Room, since: Option<String>, tell: mpsc::Sender<Told>) -> Result<(), RoomError> {
     let mut listening = room.listen(since);
     loop {
-        let Batch { events, unread, position } = listening.next().await?;
-        for unread in unread {
-            tracing::warn!("{} of {} could not be read: {:?}", unread.event, unread.by, unread.why);
+        let Batch { mut events, unread, position } = listening.next().await?;
+        for Unread { event, by, why } in unread {
+            tracing::warn!("{event} of {by} could not be read: {why:?}");
+            events.extend(in_words(why).map(|why| What::Unread { event, by, why }));
         }
         if tell.send(Told::Room { events, position }).await.is_err() {
             return Ok(());
@@ -227,10 +274,22 @@ async fn listen(room: Room, since: Option<String>, tell: mpsc::Sender<Told>) -> 
     }
 }
 
+/// Why a message could not be read, to whoever wrote it. Nothing about one that is gone.
+fn in_words(why: Why) -> Option<String> {
+    match why {
+        Why::NoKey => Some("its key did not come".into()),
+        Why::TooMany => Some("too many wait for their keys already".into()),
+        Why::Edited => Some("it was edited before its key came".into()),
+        Why::File(why) => Some(format!("the file cannot be had, {why}")),
+        Why::Gone => None,
+    }
+}
+
 /// What drifts.
-async fn look(hands: Hands, tell: mpsc::Sender<Told>) {
+async fn look(hands: Hands, tell: mpsc::Sender<Told>, see: watch::Sender<Option<bool>>) {
     let mut drift = hands.drift();
     while let Some(drift) = drift.recv().await {
+        see.send_replace(Some(!matches!(drift, Drift::Unknown(_))));
         let what = match drift {
             Drift::Drifted(plan) => What::Drifted { plan },
             Drift::Settled => What::Settled,

@@ -66,6 +66,11 @@ impl Rules {
         &self.manifest
     }
 
+    /// Whether they are those of the file on disk, since they were last asked for.
+    pub fn is_current(&self) -> bool {
+        !self.stale
+    }
+
     /// The rules as they are now. While the manifest is not valid, those from before hold: nothing can be planned or
     /// applied then.
     pub fn now(&mut self) -> &Policy {

@@ -68,6 +68,13 @@ pub enum Do {
         /// What it is to say now.
         words: Words,
     },
+    /// Put a reaction on a message of ours, so that people only have to click. It is never an answer.
+    React {
+        /// The act that posted it.
+        to: Key,
+        /// The reaction.
+        with: String,
+    },
     /// Say what would happen. Answered by [`What::Planned`](crate::What::Planned).
     Plan {
         /// The case.
@@ -108,7 +115,7 @@ impl Do {
     /// Who does it.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Say { .. } | Self::Edit { .. } => Lane::Room,
+            Self::Say { .. } | Self::Edit { .. } | Self::React { .. } => Lane::Room,
             Self::Plan { .. } | Self::Look(_) => Lane::Planner,
             Self::Run { .. } | Self::TakeBack { .. } => Lane::Applier,
             Self::Stop { .. } => Lane::Brake,

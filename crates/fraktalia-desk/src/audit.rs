@@ -181,6 +181,8 @@ pub enum Happened {
         /// The message.
         event: EventId,
     },
+    /// We have a new device in the room.
+    NewDevice,
 }
 
 /// One line of the audit.

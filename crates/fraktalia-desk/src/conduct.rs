@@ -54,6 +54,8 @@ pub enum Why {
     Changed,
     /// An answer came when none counted.
     Late,
+    /// What they wrote could not be read.
+    Unread,
 }
 
 impl Why {
@@ -70,6 +72,7 @@ impl Why {
             Self::Several => "several",
             Self::Changed => "changed",
             Self::Late => "late",
+            Self::Unread => "unread",
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod decide;
 mod file;
+mod greet;
 mod operate;
 mod propose;
 mod run;
@@ -24,6 +25,8 @@ use crate::ids::{Applicant, CaseId, EventId, Key, Moment};
 use crate::policy::Policy;
 use crate::seen::Seen;
 use crate::words::Words;
+
+use self::greet::began;
 
 /// How long a case is remembered after its end, in seconds.
 const REMEMBERED_S: u64 = 7 * 86_400;
@@ -115,6 +118,9 @@ impl Desk {
             What::Redacted { sent, of } => self.redacted(sent, of),
             What::Reaction { sent, on, key } => self.reaction(sent, on, key, policy),
             What::Left { who, .. } => self.left(who),
+            What::Unread { event, by, why } => self.unread(event, by, why, policy),
+            What::Began => began(policy),
+            What::NewDevice => self.new_device(policy),
             What::Filed(filing) => self.filed(filing, policy),
             What::Posted { key, event } => self.posted(key, event, policy),
             What::Planned { key, answer } => self.planned(key, answer),

@@ -75,6 +75,19 @@ pub enum What {
         /// Who.
         who: UserId,
     },
+    /// A message, or the file that came with it, could not be read, and is not tried again.
+    Unread {
+        /// Which.
+        event: EventId,
+        /// Who sent it, as the homeserver says.
+        by: UserId,
+        /// Why, to go on with after "this could not be read".
+        why: String,
+    },
+    /// We sit in the room for the first time.
+    Began,
+    /// We sit in the room with a new device, since the files of the old one were lost.
+    NewDevice,
     /// A program filed something through the API. Whoever tells it vouches for the token.
     Filed(Filing),
     /// A message of ours stands in the room.

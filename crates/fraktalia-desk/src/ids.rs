@@ -139,6 +139,11 @@ impl Key {
         Self(format!("{case}.{round}.{step}"))
     }
 
+    /// An act of our own that comes once, under a name that says which.
+    pub(crate) fn of_ours(name: &str, step: &str) -> Self {
+        Self(format!("{}.{step}", CaseId::of(name)))
+    }
+
     /// An act that answers one event and belongs to no case.
     pub(crate) fn of_event(event: &EventId, step: &str) -> Self {
         Self(format!("{}.{step}", CaseId::of(event.as_str())))

@@ -111,7 +111,9 @@ impl Listening {
         self.waiting.forget(&std::mem::take(&mut self.told))?;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.hear().await {
+            let heard = self.hear().await;
+            self.room.set_hears(heard.is_ok());
+            match heard {
                 Ok(Heard { batch, told, rest }) => {
                     pause = FIRST_PAUSE;
                     let moved = self.position.as_deref() != Some(&batch.position);

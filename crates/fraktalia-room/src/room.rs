@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fraktalia_model::{RoomId, SecretText, UserId};
@@ -55,6 +56,8 @@ struct Inner {
     dir: PathBuf,
     is_new_device: bool,
     keys_within: Duration,
+    /// Whether the last try to hear what happens was answered.
+    hears: AtomicBool,
     /// Ours as long as it is open.
     _lock: File,
 }
@@ -95,6 +98,7 @@ impl Room {
             dir,
             is_new_device: is_new,
             keys_within,
+            hears: AtomicBool::new(true),
             _lock: lock,
         })))
     }
@@ -119,6 +123,15 @@ impl Room {
     /// and not heard yet cannot be read, and others see a new identity.
     pub fn is_new_device(&self) -> bool {
         self.0.is_new_device
+    }
+
+    /// Whether the homeserver answered when it was last asked what happens.
+    pub fn hears(&self) -> bool {
+        self.0.hears.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_hears(&self, hears: bool) {
+        self.0.hears.store(hears, Ordering::Relaxed);
     }
 
     /// Whether it is encrypted; also where that cannot be known.

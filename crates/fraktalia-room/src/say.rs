@@ -43,6 +43,28 @@ impl Room {
         self.send(key, edit).await.map(|_| ())
     }
 
+    /// Puts a reaction on a message of ours, in clear as all clients do. One that stands there already is enough.
+    ///
+    /// # Errors
+    /// When it may not stand there. Do it again with the same key.
+    pub async fn react(&self, key: &Key, on: &EventId, with: &str) -> Result<(), RoomError> {
+        let relation = json!({ "rel_type": "m.annotation", "event_id": on.as_str(), "key": with });
+        let transaction: &TransactionId = key.as_str().into();
+        let content = json!({ "m.relates_to": relation });
+        let sent = self.inner().send_raw("m.reaction", content).with_transaction_id(transaction).await;
+        let what = format!("put a reaction on a message in {}", self.inner().room_id());
+        match sent.map_err(RoomError::client(&what)) {
+            Ok(_) => Ok(()),
+            Err(error @ RoomError::SignedOut) => Err(error),
+            Err(error) if error.may_pass() => Err(error),
+            Err(error) => {
+                // Put there by a device that was lost, or the message was deleted: nobody waits for it.
+                tracing::info!(%error, "a choice is not put on a plan");
+                Ok(())
+            }
+        }
+    }
+
     async fn send(&self, key: &Key, content: Value) -> Result<EventId, RoomError> {
         let transaction: &TransactionId = key.as_str().into();
         let sent = self.inner().send_raw("m.room.message", content).with_transaction_id(transaction).await;

@@ -133,10 +133,15 @@ impl Scene {
 
     /// Ends the program as a service manager does; its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
-        let pid = self.admin.as_ref().and_then(Child::id).expect("it runs");
-        let kill = std::process::Command::new("kill").arg(pid.to_string()).status();
-        assert!(kill.expect("kill runs").success());
+        self.signal("TERM");
         self.ended().await
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.admin.as_ref().and_then(Child::id).expect("it runs");
+        let kill = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+        assert!(kill.expect("kill runs").success());
     }
 
     /// A person's device in the admin room, with an identity that signs it.

@@ -4,9 +4,9 @@ use fraktalia_model::Note;
 
 use super::show::{LISTED, findings, is_fingerprint, is_readable, is_shown_whole, show};
 use super::{Desk, answer, file};
-use crate::act::Act;
+use crate::act::{Act, Do};
 use crate::audit::Happened;
-use crate::case::{Case, End, Kind, ROUNDS, Stage};
+use crate::case::{Case, Choice, End, Kind, ROUNDS, Stage};
 use crate::conduct::{Rate, SILENCE_S, Why};
 use crate::filed::Reply;
 use crate::found::{Found, find};
@@ -299,7 +299,9 @@ impl Desk {
                 case.message = Some(event.clone());
                 case.thread.get_or_insert_with(|| event.clone());
                 case.stage = Stage::Open;
-                return self.late_reactions(event, policy);
+                let mut acts = offer(case, key);
+                acts.extend(self.late_reactions(event, policy));
+                return acts;
             }
             // The room is told of what a token began: that is where an operator can say no.
             if case.is_alive() && case.applies_by_itself().is_some() && case.key("progress") == *key {
@@ -318,6 +320,16 @@ impl Desk {
         }
         Vec::new()
     }
+}
+
+/// Puts the choices on a plan.
+fn offer(case: &Case, post: &Key) -> Vec<Act> {
+    let choices = Choice::of(&case.kind).iter().zip(1..);
+    let react = |((with, ..), number): (&(&str, Choice, &str), u32)| Act {
+        key: case.key(&format!("choice.{number}")),
+        what: Do::React { to: post.clone(), with: (*with).into() },
+    };
+    choices.map(react).collect()
 }
 
 /// A new content, and who it is from.

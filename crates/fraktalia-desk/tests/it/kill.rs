@@ -104,6 +104,8 @@ struct World {
     posted: BTreeMap<Key, (EventId, String)>,
     /// Edits by transaction id.
     edits: BTreeMap<Key, String>,
+    /// Reactions of ours by transaction id: on what, and with what.
+    reactions: BTreeMap<Key, String>,
     /// Runs by key, with the fractal.
     runs: BTreeMap<Key, (String, Outcome)>,
     /// What was done, as often as it was really done.
@@ -214,6 +216,15 @@ fn perform(
             kill.point()?;
             return store.done(&key, now);
         }
+        Do::React { to, with } => {
+            let on = store.event_of(to)?.expect("what is reacted to stands in the room");
+            let plan =
+                world.posted.values().any(|(event, text)| *event == on && text.starts_with("Plan for"));
+            assert!(plan, "only plans have choices");
+            world.reactions.entry(key.clone()).or_insert_with(|| with.clone());
+            kill.point()?;
+            return store.done(&key, now);
+        }
         Do::Plan { order, .. } => What::Planned {
             key,
             answer: Planned::Plan(plan(&format!("{order:?}").chars().take(40).collect::<String>())),
@@ -257,7 +268,8 @@ fn ran(world: &mut World, key: &Key, name: &str) -> Outcome {
 }
 
 /// What is left of a world in the end: what was said and done under which key, and the audit.
-type Left = (BTreeMap<Key, String>, BTreeMap<Key, String>, Vec<String>, Vec<(u64, Key)>);
+type Left =
+    (BTreeMap<Key, String>, BTreeMap<Key, String>, BTreeMap<Key, String>, Vec<String>, Vec<(u64, Key)>);
 
 /// A directory in memory where there is one. A kill leaves what was written there as it does elsewhere, and the hundreds of
 /// lives here need no disk to wait for.
@@ -292,13 +304,13 @@ fn lives(kills: &[u64]) -> (Left, u64) {
     let entries = audit::history(&path).expect("it can be read");
     let entries = entries.into_iter().map(|entry| (entry.seq, entry.key)).collect();
     let posted = world.posted.into_iter().map(|(key, (_, text))| (key, text)).collect();
-    ((posted, world.edits, world.applied, entries), kill.points())
+    ((posted, world.edits, world.reactions, world.applied, entries), kill.points())
 }
 
 #[test]
 fn a_kill_at_any_point_changes_nothing_that_is_left_in_the_end() {
     let (expected, points) = lives(&[]);
-    assert_eq!(expected.2, ["cook", "stale", "smith", "potter", "herder"], "the script is worth its kills");
+    assert_eq!(expected.3, ["cook", "stale", "smith", "potter", "herder"], "the script is worth its kills");
     assert!(points > 200, "{points}");
     for after in 1..=points {
         let (left, _) = lives(&[after]);

@@ -4,6 +4,7 @@ mod audit;
 mod filed;
 mod floods;
 mod fragments;
+mod greet;
 mod kill;
 mod misuse;
 mod random;

@@ -225,6 +225,7 @@ fn told(what: &Happened) -> Told<'_> {
         Happened::AskedRollback { by, event } => {
             (Tone::Faint, Some(by), ("asked for a rollback", String::new()), vec![event])
         }
+        Happened::NewDevice => said(Tone::Warn, "a new device in the admin room", ""),
     }
 }
 
