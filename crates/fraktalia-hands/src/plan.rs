@@ -15,6 +15,8 @@ use crate::{Hands, file_name};
 
 /// More plans than this are not kept; the oldest go.
 const KEPT: usize = 300;
+/// Columns of what is shown: more do not fit on a phone that is held upright, nor beside a list of rooms.
+const WIDTH: &str = "60";
 /// More things than this are not named one by one on a command line.
 const NAMED: usize = 400;
 
@@ -35,7 +37,7 @@ impl Hands {
     pub async fn plan(&self, key: &Key, order: &Order) -> Planned {
         let planned = match order {
             Order::Add { name, fragment } => self.plan_add(key, name, fragment).await,
-            Order::Remove { .. } => Err("removing is not possible yet".into()),
+            Order::Remove { name } => self.plan_remove(file_name_of(key), name).await,
             Order::Rollback => self.plan_rollback().await.map(Planned::Plan),
             Order::PutBack | Order::TakeIn => self.plan_drift(file_name_of(key)).await,
         };
@@ -101,7 +103,7 @@ impl Hands {
     }
 
     /// Plans and keeps the plan under its fingerprint.
-    async fn planned(&self, key: &str, more: &[OsString]) -> Result<Plan, Failed> {
+    pub(crate) async fn planned(&self, key: &str, more: &[OsString]) -> Result<Plan, Failed> {
         let new = self.dir.join("plans").join(format!("{key}.new"));
         let mut asked = args(["plan", "--refresh", "--format", "json"]);
         asked.extend(more.iter().cloned());
@@ -119,18 +121,19 @@ impl Hands {
         let place = self.kept(&answer.fingerprint)?;
         std::fs::rename(&new, &place).map_err(|error| failed("keep", &place, &error))?;
         self.prune();
-        let mut asked = args(["plan", "--from"]);
+        let mut asked = args(["plan", "--changes-only", "--width", WIDTH, "--from"]);
         asked.push(place.into());
-        // What it is about is a file's text, and not what is aimed at.
-        asked.extend(more.iter().filter(|arg| arg.to_string_lossy().starts_with("--with=")).cloned());
+        // What it is about is a file, and not what is aimed at.
+        let is_file = |arg: &&OsString| arg.to_string_lossy().starts_with("--with");
+        asked.extend(more.iter().filter(is_file).cloned());
         let shown = self.ask(&asked).await?;
         if shown.code != Some(0) {
             return Err(Failed::Other(shown.reason()));
         }
         Ok(Plan {
             summary: answer.summary(),
-            changes: shown.text(),
-            warnings: answer.warnings(),
+            changes: self.without_places(shown.text().trim_matches('\n')),
+            warnings: answer.warnings().iter().map(|warning| self.without_places(warning)).collect(),
             empty: answer.empty,
             fingerprint: answer.fingerprint,
         })
@@ -197,7 +200,7 @@ impl Hands {
 }
 
 /// Why there is no plan.
-enum Failed {
+pub(crate) enum Failed {
     /// The manifest is not right.
     Manifest(String),
     /// Anything else.
