@@ -162,6 +162,7 @@ impl Hands {
         if let Some(upstream) = &upstream {
             // What never got there needs not be taken back there.
             repository.push_the_way_back(upstream, run).await?;
+            self.step("pushed back");
         }
         Ok(true)
     }
