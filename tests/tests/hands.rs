@@ -8,6 +8,8 @@ use fraktalia_hands::{Drift, Hands};
 use fraktalia_model::UserId;
 use fraktalia_testkit::git::Repository;
 use fraktalia_testkit::proxy::Break;
+use fraktalia_testkit::real::docker::BUSYBOX;
+use fraktalia_testkit::real::{Cache, Docker};
 use fraktalia_tests::{SERVER, Stage, With};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -54,10 +56,7 @@ impl House {
     /// Plans a fractal; the plan has to be one.
     async fn plan(&self, order: &Order) -> Plan {
         match self.hands.plan(&key("plan.1"), order).await {
-            Planned::Plan(plan) => {
-                eprintln!("{}\n{}\n{:?}\n", plan.summary, plan.changes, plan.warnings);
-                plan
-            }
+            Planned::Plan(plan) => plan,
             other => panic!("no plan of {order:?}: {other:?}"),
         }
     }
@@ -493,6 +492,9 @@ async fn a_fractal_is_removed_with_its_file_once_and_comes_back_with_it() {
 
     let back = house.plan(&Order::Rollback).await;
     assert!(back.summary.contains(&run), "{}", back.summary);
+    for step in ["recorded", "beginning", "begun", "taken back", "pushed back"] {
+        house.die_at(step, "r2.1.run", &Order::Rollback, &back.fingerprint).await;
+    }
     applied(&house.run(&house.hands, "r2.1.run", &Order::Rollback, &back.fingerprint).await);
     assert_eq!(std::fs::read_to_string(&path).ok(), Some(text));
     assert_eq!((house.tree().as_str(), house.commits("Fraktalia-Taken-Back", "r1.1.run")), ("", 1));
@@ -611,12 +613,15 @@ async fn what_stands_elsewhere_or_is_protected_is_not_removed_and_it_is_said_why
     house.repository.write("fraktalia.yaml", &format!("{manifest}policy: {{ max_removals: 0 }}\n"));
     let why = unable("cook").await;
     assert!(why.contains("the policy allows 0"), "{why}");
-    house.repository.write("fraktalia.yaml", &format!("{manifest}policy: {{ protect: [cook] }}\n"));
+    house
+        .repository
+        .write("fraktalia.yaml", &format!("{manifest}policy: {{ protect: [openclaw/agent/cook] }}\n"));
     let why = unable("cook").await;
     assert!(why.contains("protect"), "{why}");
-    let needed = "networks: { lab: { subnet: 10.239.18.0/27, each_fractal: false } }\nbindings: [{ agent: cook, direct: ana }]\n";
-    house.repository.write("fraktalia.yaml", &format!("{manifest}{needed}"));
-    eprintln!("NEEDED {:?}", house.hands.plan(&key("w.2"), &removal("cook")).await);
+    let named = manifest.replace("['fractals.d/*.yaml']", "['fractals.d/*.yaml', fractals.d/cook.yaml]");
+    house.repository.write("fraktalia.yaml", &named);
+    let why = unable("cook").await;
+    assert!(why.contains("without it the manifest is invalid") && why.contains("cook"), "{why}");
     house.repository.write("fraktalia.yaml", &manifest);
 
     let path = house.repository.path("fractals.d/cook.yaml");
@@ -635,4 +640,84 @@ async fn what_stands_elsewhere_or_is_protected_is_not_removed_and_it_is_said_why
     std::os::unix::fs::symlink("../elsewhere", &path).expect("a link");
     let why = unable("cook").await;
     assert!(why.contains("is removed there"), "{why}");
+}
+
+#[tokio::test]
+async fn without_git_a_removed_file_comes_back_as_it_was_and_a_no_in_mid_run_is_heard() {
+    let Some(house) = House::set().await else { return };
+    house.add("cook").await;
+    let manifest = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    house.repository.write("fraktalia.yaml", &manifest.replace("  commit: true\n  push: true\n", ""));
+    house.repository.push("No commits");
+    let path = house.repository.path("fractals.d/cook.yaml");
+    let (order, text) = (removal("cook"), std::fs::read_to_string(&path).expect("the file"));
+    let before = house.stage.world().await;
+
+    // A no while the room is closed: all is taken back, the file when the desk says so.
+    let plan = house.plan(&order).await;
+    house.stage.proxy.break_if(|_, path| path.contains("/kick").then_some(Break::Hold));
+    let _ = house.stage.proxy.take_calls();
+    let (say, stop) = watch::channel(false);
+    let (heard, mut stopping) = watch::channel(false);
+    let (key_of_run, credits) = (key("x1.1.run"), credits());
+    let tell = move |line: String| {
+        heard.send_if_modified(|heard| line.starts_with("stopping") && !std::mem::replace(heard, true));
+    };
+    let run = house.hands.run(&key_of_run, &order, &plan.fingerprint, &credits, tell, stop);
+    let no = async {
+        house.stage.proxy.called(|_, path| path.contains("/kick")).await;
+        say.send_replace(true);
+        stopping.wait_for(|heard| *heard).await.expect("it is heard before anybody is put out");
+        house.stage.proxy.mend();
+    };
+    let (outcome, ()) = tokio::join!(run, no);
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")),
+        "{outcome:?}"
+    );
+    assert!(!path.exists());
+    for _ in 0..2 {
+        house.hands.take_back(&key_of_run).await.expect("it is taken back");
+    }
+    assert_eq!(std::fs::read_to_string(&path).ok().as_ref(), Some(&text));
+    assert_eq!((house.stage.world().await, house.tree().as_str()), (before, ""));
+
+    // A yes, and the way back.
+    let plan = house.plan(&order).await;
+    let outcome = house.run(&house.hands, "x2.1.run", &order, &plan.fingerprint).await;
+    assert_eq!((applied(&outcome).1, path.exists()), (None, false));
+    let back = house.plan(&Order::Rollback).await;
+    applied(&house.run(&house.hands, "x3.1.run", &Order::Rollback, &back.fingerprint).await);
+    assert_eq!(std::fs::read_to_string(&path).ok(), Some(text));
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn a_plan_is_short_and_says_each_thing_once_and_what_it_costs() {
+    let Some(house) = House::set().await else { return };
+    let Some(cache) = Cache::for_test() else { return };
+    let docker = Docker::ensure(&cache).await.expect("an engine");
+    docker.base_image(&cache, BUSYBOX).await.expect("an image");
+    let manifest = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    let sandbox = format!(
+        "sandboxes: {{ small: {{ image: {{ tag: \"{BUSYBOX}\" }}, memory: 256m }} }}\npolicy: {{ forward_ports: 9018-9018 }}\n"
+    );
+    house.repository.write("fraktalia.yaml", &format!("{manifest}{sandbox}"));
+    house.repository.push("A sandbox");
+    let fragment = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [ana, ben]\n    model: test/model\n    sandbox: small\n";
+    let order = Order::Add { name: "cook".into(), fragment: fragment.into() };
+    let plan = house.plan(&order).await;
+    for part in ["1 agent", "1 room", "model test/model", "at most 256m of memory", "people notice"] {
+        assert!(plan.summary.contains(part), "{part}: {}", plan.summary);
+    }
+    let all = format!("{}\n{}\n{}", plan.summary, plan.changes, plan.warnings.join("\n"));
+    assert!(
+        !all.contains(&house.repository.path("").display().to_string()),
+        "a place of this machine: {all}"
+    );
+    assert!(plan.changes.starts_with("cook") && !plan.changes.contains("to create"), "{}", plan.changes);
+    assert!(plan.changes.lines().all(|line| line.chars().count() <= 60), "{}", plan.changes);
+    for warning in &plan.warnings {
+        assert!(!plan.changes.contains(warning), "said twice: {warning}");
+    }
 }

@@ -33,19 +33,6 @@ pub struct Change {
     /// What people call it.
     #[serde(default)]
     pub title: String,
-    /// What differs.
-    #[serde(default)]
-    pub fields: Vec<Field>,
-}
-
-/// A field that is not as it should be.
-#[derive(Debug, Deserialize)]
-pub struct Field {
-    /// Its path.
-    pub field: String,
-    /// As it is to be.
-    #[serde(default)]
-    pub to: Option<String>,
 }
 
 /// An effect.
@@ -79,6 +66,9 @@ pub struct Finding {
     /// What to do next.
     #[serde(default)]
     pub hint: Option<String>,
+    /// The resource that it is about.
+    #[serde(default)]
+    pub about: Option<String>,
     /// Where.
     #[serde(default)]
     pub places: Vec<Place>,
@@ -131,20 +121,9 @@ impl PlanAnswer {
 
     /// What it takes, as far as the plan knows.
     fn costs(&self) -> Vec<String> {
-        let new = || {
-            self.changes
-                .iter()
-                .filter(|change| matches!(change.verb.as_str(), "create" | "update" | "replace"))
-        };
-        let values = |wanted: &str| -> BTreeSet<&str> {
-            let fields = new().flat_map(|change| &change.fields);
-            fields.filter(|field| field.field == wanted).filter_map(|field| field.to.as_deref()).collect()
-        };
-        let field = |wanted, words: &str| {
-            (values(wanted).len() > 0).then(|| format!("{words} {}", listed(values(wanted))))
-        };
+        let new = self.changes.iter().filter(|change| matches!(change.verb.as_str(), "create" | "replace"));
         let images = self.steps.iter().filter_map(|step| step.title.strip_prefix("build image ")).collect();
-        let ports = new().filter(|change| change.kind() == "forward" && change.verb != "update");
+        let ports = new.filter(|change| change.kind() == "forward");
         let ports = ports.filter_map(|change| Some(change.title.split_once(" -> ")?.0)).collect();
         let named = |words: &str, what: BTreeSet<&str>| {
             (!what.is_empty()).then(|| format!("{words} {}", listed(what)))
@@ -153,24 +132,16 @@ impl PlanAnswer {
         let steps = match (self.steps.len(), noticed) {
             (0, _) => None,
             (all, 0) => Some(counted(all, "step")),
-            (all, noticed) => {
-                Some(format!("{}, of which {noticed} interrupt or end something", counted(all, "step")))
-            }
+            (all, noticed) => Some(format!("{}, {noticed} of which people notice", counted(all, "step"))),
         };
-        let costs = [
-            field("model.primary", "model"),
-            field("sandbox.docker.memory", "memory at most"),
-            field("sandbox.docker.cpus", "CPUs at most"),
-            named("builds the image", images),
-            named("opens the port", ports),
-            steps,
-        ];
+        let costs = [named("builds the image", images), named("opens the port", ports), steps];
         costs.into_iter().flatten().collect()
     }
 
     /// What an operator should know before saying yes, each once.
     pub fn warnings(&self) -> Vec<String> {
-        let notes = self.notes.iter().filter(|note| note.severity >= Severity::Warning);
+        let notes =
+            self.notes.iter().filter(|note| note.severity >= Severity::Warning || note.is_protected());
         let notes = notes.map(|note| match &note.hint {
             Some(hint) => format!("{} ({hint})", note.text),
             None => note.text.clone(),
@@ -182,6 +153,13 @@ impl PlanAnswer {
             }
         }
         warnings
+    }
+
+    /// What of a fractal would stay behind, because the policy protects it.
+    pub fn protected(&self, name: &str) -> Vec<&str> {
+        let notes = self.notes.iter().filter(|note| note.is_protected());
+        let of_it = |id: &&str| id.split('/').nth(2) == Some(name);
+        notes.filter_map(|note| note.about.as_deref()).filter(of_it).collect()
     }
 
     /// What people notice. What happens to several users is one thing.
@@ -246,6 +224,10 @@ impl CheckAnswer {
 }
 
 impl Finding {
+    fn is_protected(&self) -> bool {
+        self.code == "policy.protected"
+    }
+
     fn note(self, path: &str) -> Note {
         let mut places = self.places.into_iter().map(|place| {
             let ours = std::path::Path::new(&place.file).ends_with(path);
@@ -288,10 +270,7 @@ mod tests {
         let step = |title: &str, impact: &str, notice: &str| serde_json::json!({ "title": title, "impact": impact, "notice": notice });
         let value = serde_json::json!({ "fingerprint": "ab", "empty": false,
             "changes": [
-                { "id": "openclaw/agent/cook", "verb": "create", "title": "cook", "fields": [
-                    { "field": "model.primary", "to": "anthropic/claude-haiku-4-5" },
-                    { "field": "sandbox.docker.memory", "to": "256m" },
-                ] },
+                { "id": "openclaw/agent/cook", "verb": "create", "title": "cook" },
                 { "id": "openclaw/binding/cook", "verb": "create" },
                 { "id": "plane@local/forward/9010", "verb": "create", "title": "127.0.0.1:9010 -> cook:3000" },
             ],
@@ -307,23 +286,27 @@ mod tests {
                 { "severity": "warning", "code": "a", "text": "beware" },
                 { "severity": "warning", "code": "b", "text": "beware" },
                 { "severity": "info", "code": "c", "text": "by the way" },
+                { "severity": "info", "code": "policy.protected", "text": "it stays", "about": "openclaw/agent/lab" },
             ],
         });
         let answer: PlanAnswer = serde_json::from_value(value).unwrap();
         assert_eq!(
             answer.summary(),
-            "creates 1 agent, 1 forward; model anthropic/claude-haiku-4-5; memory at most 256m; builds the image kitchen:1; \
-             opens the port 127.0.0.1:9010; 6 steps, of which 5 interrupt or end something"
+            "creates 1 agent, 1 forward; builds the image kitchen:1; \
+             opens the port 127.0.0.1:9010; 6 steps, 5 of which people notice"
         );
         assert_eq!(
             answer.warnings(),
             [
                 "beware",
+                "it stays",
                 "the Matrix channel restarts",
                 "@ana:x, @ben:x are put out of #lab:x",
                 "cannot be taken back: the box is emptied",
             ]
         );
+        assert_eq!(answer.protected("lab"), ["openclaw/agent/lab"]);
+        assert_eq!(answer.protected("cook"), [""; 0]);
     }
 
     #[test]

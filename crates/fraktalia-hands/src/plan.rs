@@ -1,5 +1,6 @@
 //! Planning: what would happen, kept so that exactly that is applied.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use crate::answer::{CheckAnswer, PlanAnswer};
 use crate::child::args;
 use crate::journal::Past;
+use crate::manifest::Writing;
 use crate::record::{failed, replace};
 use crate::{Hands, file_name};
 
@@ -60,10 +62,34 @@ impl Hands {
         let planned = match planned {
             Err(Failed::Manifest(reason)) => self.findings(&path, with, reason).await,
             Err(Failed::Other(reason)) => Err(reason),
-            Ok(plan) => Ok(Planned::Plan(plan)),
+            Ok(mut plan) => {
+                let costs = self.costs(name, &writing, fragment);
+                plan.summary = [vec![std::mem::take(&mut plan.summary)], costs].concat().join("; ");
+                Ok(Planned::Plan(plan))
+            }
         };
         let _ = std::fs::remove_file(&file);
         planned
+    }
+
+    /// What a fractal takes while it is there, with all defaults.
+    fn costs(&self, name: &str, writing: &Writing, fragment: &str) -> Vec<String> {
+        let texts = BTreeMap::from([(writing.dir.join(format!("{name}.yaml")), fragment.to_owned())]);
+        let Some(manifest) = fraktalia_engine::load::load_as_if(&self.manifest, &texts).manifest else {
+            return Vec::new();
+        };
+        let Some(fractal) = manifest.fractals.get(name) else { return Vec::new() };
+        let model = fractal.model.as_ref().map(|model| format!("model {}", model.primary));
+        let sandbox = fractal.sandbox.as_ref().and_then(|key| Some((key, manifest.sandboxes.get(key)?)));
+        let sandbox = sandbox.map(|(key, sandbox)| {
+            let memory = sandbox.memory.as_ref().map(|memory| format!("{memory} of memory"));
+            let cpus = sandbox.cpus.as_ref().map(|cpus| format!("{cpus} CPUs"));
+            let limits: Vec<String> = memory.into_iter().chain(cpus).collect();
+            let most =
+                if limits.is_empty() { "no limits".into() } else { format!("at most {}", limits.join(", ")) };
+            format!("containers of `{key}` with {most}")
+        });
+        model.into_iter().chain(sandbox).collect()
     }
 
     /// What is wrong with the manifest with that file in it.
@@ -103,7 +129,16 @@ impl Hands {
     }
 
     /// Plans and keeps the plan under its fingerprint.
-    pub(crate) async fn planned(&self, key: &str, more: &[OsString]) -> Result<Plan, Failed> {
+    async fn planned(&self, key: &str, more: &[OsString]) -> Result<Plan, Failed> {
+        Ok(self.planned_with_answer(key, more).await?.0)
+    }
+
+    /// The same, and all that is known of it.
+    pub(crate) async fn planned_with_answer(
+        &self,
+        key: &str,
+        more: &[OsString],
+    ) -> Result<(Plan, PlanAnswer), Failed> {
         let new = self.dir.join("plans").join(format!("{key}.new"));
         let mut asked = args(["plan", "--refresh", "--format", "json"]);
         asked.extend(more.iter().cloned());
@@ -130,13 +165,14 @@ impl Hands {
         if shown.code != Some(0) {
             return Err(Failed::Other(shown.reason()));
         }
-        Ok(Plan {
-            summary: answer.summary(),
+        let plan = Plan {
+            summary: self.without_places(&answer.summary()),
             changes: self.without_places(shown.text().trim_matches('\n')),
             warnings: answer.warnings().iter().map(|warning| self.without_places(warning)).collect(),
             empty: answer.empty,
-            fingerprint: answer.fingerprint,
-        })
+            fingerprint: answer.fingerprint.clone(),
+        };
+        Ok((plan, answer))
     }
 
     /// Where the plan with this fingerprint is kept.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::manifest::{Writing, checked};
+use crate::plan::Failed;
 use crate::record::{Record, failed};
 use crate::repository::Repository;
 use crate::run::{Begin, Doing, Progress};
@@ -63,11 +64,19 @@ impl Hands {
         let (writing, _) = self.removable(name).await?;
         let path = writing.below.join(format!("{}.yaml", checked(name)?));
         let without = format!("--without={}", path.display()).into();
-        self.planned(key, &[without]).await.map(Planned::Plan).map_err(|why| match why {
+        let (plan, answer) = self.planned_with_answer(key, &[without]).await.map_err(|why| match why {
             // It is nobody's proposal that is wrong, but what is left.
-            crate::plan::Failed::Manifest(why) => format!("without it the manifest is invalid: {why}"),
-            crate::plan::Failed::Other(why) => why,
-        })
+            Failed::Manifest(why) => format!("without it the manifest is invalid: {why}"),
+            Failed::Other(why) => why,
+        })?;
+        let protected = answer.protected(name);
+        if !protected.is_empty() {
+            return Err(format!(
+                "the policy protects {}, which would stay behind; take it out of `policy.protect` first",
+                protected.join(", ")
+            ));
+        }
+        Ok(Planned::Plan(plan))
     }
 
     /// The file of a fractal that is written there and nowhere else, and holds nothing but it.

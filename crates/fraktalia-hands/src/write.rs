@@ -33,8 +33,8 @@ pub fn message(subject: &str, key: &Key, credits: &Credits) -> String {
         .map_or_else(String::new, |who| format!("Proposed by {}\n", one_line(&who.to_string())));
     let approved = approved_by(&credits.approved);
     let events = credits.proposal.iter().chain(signs(&credits.approved));
-    let events: String = events.map(|event| format!("Matrix-Event: {event}\n")).collect();
-    format!("{subject}\n\n{proposed}Approved by {approved}\n\n{ACT}: {key}\n{events}")
+    let text = format!("{subject}\n\n{proposed}Approved by {approved}\n\n{ACT}: {key}\n");
+    events.fold(text, |text, event| text + &format!("Matrix-Event: {event}\n"))
 }
 
 fn approved_by(approval: &Approval) -> String {
