@@ -8,6 +8,8 @@ use fraktalia_hands::{Drift, Hands};
 use fraktalia_model::UserId;
 use fraktalia_testkit::git::Repository;
 use fraktalia_testkit::proxy::Break;
+use fraktalia_testkit::real::docker::BUSYBOX;
+use fraktalia_testkit::real::{Cache, Docker};
 use fraktalia_tests::{SERVER, Stage, With};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -57,6 +59,26 @@ impl House {
             Planned::Plan(plan) => plan,
             other => panic!("no plan of {order:?}: {other:?}"),
         }
+    }
+
+    /// Adds a fractal as an approved proposal does.
+    async fn add(&self, name: &str) {
+        let order = fractal(name);
+        let plan = self.plan(&order).await;
+        let run = format!("add-{name}.1.run");
+        applied(&self.run(&self.hands, &run, &order, &plan.fingerprint).await);
+    }
+
+    /// Hands that die after that step.
+    async fn die_at(&self, step: &'static str, run: &str, order: &Order, fingerprint: &str) {
+        let dying = self.hands.clone().with_hook(move |at| assert_ne!(at, step, "it dies here"));
+        let (_go, stop) = watch::channel(false);
+        let (key, order, fingerprint) = (key(run), order.clone(), fingerprint.to_owned());
+        let died =
+            tokio::spawn(
+                async move { dying.run(&key, &order, &fingerprint, &credits(), |_| {}, stop).await },
+            );
+        assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
     }
 
     async fn run(&self, hands: &Hands, run: &str, order: &Order, fingerprint: &str) -> Outcome {
@@ -110,6 +132,10 @@ fn credits() -> Credits {
 fn fractal(name: &str) -> Order {
     let fragment = format!("fractals:\n  {name}:\n    purpose: Cooks.\n    members: [ana, ben]\n");
     Order::Add { name: name.into(), fragment }
+}
+
+fn removal(name: &str) -> Order {
+    Order::Remove { name: name.into() }
 }
 
 fn applied(outcome: &Outcome) -> (String, Option<String>) {
@@ -182,13 +208,7 @@ async fn hands_that_die_after_any_of_their_steps_come_to_the_same_end() {
         let order = fractal(&format!("cook{number}"));
         let run = format!("d{number}.1.run");
         let plan = house.plan(&order).await;
-        let dying = house.hands.clone().with_hook(move |at| assert_ne!(at, step, "it dies here"));
-        let (_go, stop) = watch::channel(false);
-        let (task_order, fingerprint, task_key) = (order.clone(), plan.fingerprint.clone(), key(&run));
-        let died = tokio::spawn(async move {
-            dying.run(&task_key, &task_order, &fingerprint, &credits(), |_| {}, stop).await
-        });
-        assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
+        house.die_at(step, &run, &order, &plan.fingerprint).await;
         let outcome = house.run(&house.hands, &run, &order, &plan.fingerprint).await;
         assert!(matches!(outcome, Outcome::Applied { .. }), "after {step}: {outcome:?}");
         assert_eq!(house.tree(), "", "after {step}");
@@ -206,13 +226,7 @@ async fn what_is_taken_in_comes_to_the_same_end_too() {
         house.rename("ops", &name).await;
         let plan = house.plan(&Order::PutBack).await;
         let run = format!("t{number}.1.run");
-        let dying = house.hands.clone().with_hook(move |at| assert_ne!(at, step, "it dies here"));
-        let (_go, stop) = watch::channel(false);
-        let (fingerprint, task_key) = (plan.fingerprint.clone(), key(&run));
-        let died = tokio::spawn(async move {
-            dying.run(&task_key, &Order::TakeIn, &fingerprint, &credits(), |_| {}, stop).await
-        });
-        assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
+        house.die_at(step, &run, &Order::TakeIn, &plan.fingerprint).await;
         applied(&house.run(&house.hands, &run, &Order::TakeIn, &plan.fingerprint).await);
         let text = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
         assert!(text.contains(&name), "{text}");
@@ -447,4 +461,263 @@ async fn drift_is_noticed_and_put_back_or_taken_in() {
     let again = house.run(&hands, "i2.1.run", &Order::TakeIn, &plan.fingerprint).await;
     assert_eq!(again, outcome);
     let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn a_fractal_is_removed_with_its_file_once_and_comes_back_with_it() {
+    let Some(house) = House::set().await else { return };
+    house.add("cook").await;
+    let path = house.repository.path("fractals.d/cook.yaml");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    let before = (house.tree(), house.repository.head(), house.stage.world().await);
+    let plan = house.plan(&removal("cook")).await;
+    let now = (house.tree(), house.repository.head(), house.stage.world().await);
+    assert_eq!(before, now, "plan changed something");
+    assert!(plan.changes.contains("- room") && plan.changes.contains(". workspace"), "{}", plan.changes);
+    assert!(plan.summary.contains("lets go 1 workspace; removes 1 agent, 1 room"), "{}", plan.summary);
+
+    let outcome = house.run(&house.hands, "r1.1.run", &removal("cook"), &plan.fingerprint).await;
+    let (run, commit) = applied(&outcome);
+    let commit = commit.expect("a commit");
+    assert!(!path.exists());
+    assert_eq!(house.tree(), "");
+    let named = house.repository.git(&["show", "--name-status", "--format=%s", &commit]);
+    assert_eq!(named, "Remove the fractal cook\n\nD\tfractals.d/cook.yaml");
+    assert_eq!(house.repository.git(&["rev-parse", "origin/main"]), commit);
+    assert!(house.stage.room("cook").await.is_none(), "its room is retired");
+    let again = house.run(&house.hands, "r1.1.run", &removal("cook"), &plan.fingerprint).await;
+    assert_eq!(again, outcome, "the same key again");
+    assert_eq!((house.commits("Fraktalia-Act", "r1.1.run"), house.runs("r1.1.run").await.len()), (1, 1));
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+
+    let back = house.plan(&Order::Rollback).await;
+    assert!(back.summary.contains(&run), "{}", back.summary);
+    for step in ["recorded", "beginning", "begun", "taken back", "pushed back"] {
+        house.die_at(step, "r2.1.run", &Order::Rollback, &back.fingerprint).await;
+    }
+    applied(&house.run(&house.hands, "r2.1.run", &Order::Rollback, &back.fingerprint).await);
+    assert_eq!(std::fs::read_to_string(&path).ok(), Some(text));
+    assert_eq!((house.tree().as_str(), house.commits("Fraktalia-Taken-Back", "r1.1.run")), ("", 1));
+    assert!(house.stage.room("cook").await.is_some(), "its room is back");
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn hands_that_die_while_they_remove_come_to_the_same_end() {
+    let Some(house) = House::set().await else { return };
+    for (number, step) in
+        ["recorded", "written", "committed", "pushed", "beginning", "begun"].into_iter().enumerate()
+    {
+        let name = format!("cook{number}");
+        house.add(&name).await;
+        let order = removal(&name);
+        let plan = house.plan(&order).await;
+        let run = format!("s{number}.1.run");
+        house.die_at(step, &run, &order, &plan.fingerprint).await;
+        applied(&house.run(&house.hands, &run, &order, &plan.fingerprint).await);
+        assert!(!house.repository.path(&format!("fractals.d/{name}.yaml")).exists(), "after {step}");
+        assert_eq!(house.tree(), "", "after {step}");
+        let counts = (house.commits("Fraktalia-Act", &run), house.runs(&run).await.len());
+        assert_eq!(counts, (1, 1), "commits and runs after {step}");
+        let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_cannot_be_done_leaves_the_file_where_it_was() {
+    let Some(house) = House::set().await else { return };
+    house.add("cook").await;
+    let order = removal("cook");
+    let text = || std::fs::read_to_string(house.repository.path("fractals.d/cook.yaml")).ok();
+    let (file, before) = (text(), house.stage.world().await);
+    let run = async |run: &'static str, fingerprint: &str| {
+        let outcome = house.run(&house.hands, run, &order, fingerprint).await;
+        assert_eq!((house.tree().as_str(), text()), ("", file.clone()), "{run}: {outcome:?}");
+        outcome
+    };
+
+    // The manifest is not the one that was planned for.
+    let plan = house.plan(&order).await;
+    let manifest = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    house.repository.write("fraktalia.yaml", &manifest.replace("For operators", "For all operators"));
+    house.repository.push("Another topic");
+    assert_eq!(run("v1.1.run", &plan.fingerprint).await, Outcome::Stale);
+    house.repository.write("fraktalia.yaml", &manifest);
+    house.repository.push("The old topic");
+
+    // Another run is at work.
+    let plan = house.plan(&order).await;
+    let paths = fraktalia_engine::StatePaths::new(house.stage.path("state"));
+    let lock = fraktalia_engine::Lock::acquire(&paths).expect("the lock");
+    let head = house.repository.head();
+    assert!(matches!(run("v2.1.run", &plan.fingerprint).await, Outcome::Busy(_)));
+    assert_eq!(house.repository.head(), head);
+    drop(lock);
+
+    // A system fails in mid-run; what died while it was taken back is taken back all the same.
+    for (number, step) in ["taken back", "pushed back"].into_iter().enumerate() {
+        let key_of_run = format!("v3{number}.1.run");
+        let plan = house.plan(&order).await;
+        house.stage.proxy.break_if(|_, path| path.contains("/kick").then_some(Break::ServerError));
+        let outcome = house.run(&house.hands, &key_of_run, &order, &plan.fingerprint).await;
+        assert!(matches!(&outcome, Outcome::RolledBack { run: Some(_), .. }), "{outcome:?}");
+        house.stage.proxy.mend();
+        assert_eq!(text(), None);
+        let dying = house.hands.clone().with_hook(move |at| assert_ne!(at, step, "it dies here"));
+        let task_key = key(&key_of_run);
+        let died = tokio::spawn(async move { dying.take_back(&task_key).await });
+        assert!(died.await.is_err_and(|error| error.is_panic()), "it lives on after {step}");
+        for _ in 0..2 {
+            house.hands.take_back(&key(&key_of_run)).await.expect("it is taken back");
+            assert_eq!(house.commits("Fraktalia-Taken-Back", &key_of_run), 1);
+        }
+        assert_eq!((house.tree().as_str(), text()), ("", file.clone()));
+        assert_eq!(house.repository.git(&["rev-parse", "origin/main"]), house.repository.head());
+    }
+    assert_eq!(house.stage.world().await, before);
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+
+    // Somebody wrote it anew since: theirs stays.
+    let plan = house.plan(&order).await;
+    house.stage.proxy.break_if(|_, path| path.contains("/kick").then_some(Break::ServerError));
+    let _ = house.run(&house.hands, "v4.1.run", &order, &plan.fingerprint).await;
+    house.stage.proxy.mend();
+    house.repository.write("fractals.d/cook.yaml", "# mine now\n");
+    let why = house.hands.take_back(&key("v4.1.run")).await.expect_err("it is not ours any more");
+    assert!(why.contains("written anew since") && why.contains("git revert"), "{why}");
+    assert_eq!(text().as_deref(), Some("# mine now\n"));
+}
+
+#[tokio::test]
+async fn what_stands_elsewhere_or_is_protected_is_not_removed_and_it_is_said_why() {
+    let Some(house) = House::set().await else { return };
+    house.add("cook").await;
+    let unable = async |name: &str| match house.hands.plan(&key("w.1"), &removal(name)).await {
+        Planned::Unable(why) => why,
+        other => panic!("no reason for {name}: {other:?}"),
+    };
+    assert!(unable("nobody").await.contains("no fractal `nobody`"));
+    assert!(unable("../cook").await.contains("name of a file"));
+
+    let manifest = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    let line = manifest.lines().count() + 2;
+    house
+        .repository
+        .write("fraktalia.yaml", &format!("{manifest}fractals:\n  baker: {{ members: [ana, ben] }}\n"));
+    let why = unable("baker").await;
+    assert!(
+        why.contains(&format!("`baker` stands in fraktalia.yaml line {line}, and is removed there")),
+        "{why}"
+    );
+
+    house.repository.write("fraktalia.yaml", &format!("{manifest}policy: {{ max_removals: 0 }}\n"));
+    let why = unable("cook").await;
+    assert!(why.contains("the policy allows 0"), "{why}");
+    house
+        .repository
+        .write("fraktalia.yaml", &format!("{manifest}policy: {{ protect: [openclaw/agent/cook] }}\n"));
+    let why = unable("cook").await;
+    assert!(why.contains("protect"), "{why}");
+    let named = manifest.replace("['fractals.d/*.yaml']", "['fractals.d/*.yaml', fractals.d/cook.yaml]");
+    house.repository.write("fraktalia.yaml", &named);
+    let why = unable("cook").await;
+    assert!(why.contains("without it the manifest is invalid") && why.contains("cook"), "{why}");
+    house.repository.write("fraktalia.yaml", &manifest);
+
+    let path = house.repository.path("fractals.d/cook.yaml");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    house.repository.write("fractals.d/cook.yaml", &format!("{text}  baker: {{ members: [ana, ben] }}\n"));
+    let why = unable("cook").await;
+    assert!(
+        why.contains("fractals.d/cook.yaml line") && why.contains("`fractals.baker` stands there as well"),
+        "{why}"
+    );
+    house.repository.write("fractals.d/cook.yaml", &text.replace("Cooks.", "Bakes."));
+    let why = unable("cook").await;
+    assert!(why.contains("not committed"), "{why}");
+    house.repository.write("fractals.d/cook.yaml", &text);
+    std::fs::rename(&path, house.repository.path("elsewhere")).expect("it is moved");
+    std::os::unix::fs::symlink("../elsewhere", &path).expect("a link");
+    let why = unable("cook").await;
+    assert!(why.contains("is removed there"), "{why}");
+}
+
+#[tokio::test]
+async fn without_git_a_removed_file_comes_back_as_it_was_and_a_no_in_mid_run_is_heard() {
+    let Some(house) = House::set().await else { return };
+    house.add("cook").await;
+    let manifest = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    house.repository.write("fraktalia.yaml", &manifest.replace("  commit: true\n  push: true\n", ""));
+    house.repository.push("No commits");
+    let path = house.repository.path("fractals.d/cook.yaml");
+    let (order, text) = (removal("cook"), std::fs::read_to_string(&path).expect("the file"));
+    let before = house.stage.world().await;
+
+    // A no while the room is closed: all is taken back, the file when the desk says so.
+    let plan = house.plan(&order).await;
+    house.stage.proxy.break_if(|_, path| path.contains("/kick").then_some(Break::Hold));
+    let _ = house.stage.proxy.take_calls();
+    let (say, stop) = watch::channel(false);
+    let (heard, mut stopping) = watch::channel(false);
+    let (key_of_run, credits) = (key("x1.1.run"), credits());
+    let tell = move |line: String| {
+        heard.send_if_modified(|heard| line.starts_with("stopping") && !std::mem::replace(heard, true));
+    };
+    let run = house.hands.run(&key_of_run, &order, &plan.fingerprint, &credits, tell, stop);
+    let no = async {
+        house.stage.proxy.called(|_, path| path.contains("/kick")).await;
+        say.send_replace(true);
+        stopping.wait_for(|heard| *heard).await.expect("it is heard before anybody is put out");
+        house.stage.proxy.mend();
+    };
+    let (outcome, ()) = tokio::join!(run, no);
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { reason, .. } if reason.contains("stopped")),
+        "{outcome:?}"
+    );
+    assert!(!path.exists());
+    for _ in 0..2 {
+        house.hands.take_back(&key_of_run).await.expect("it is taken back");
+    }
+    assert_eq!(std::fs::read_to_string(&path).ok().as_ref(), Some(&text));
+    assert_eq!((house.stage.world().await, house.tree().as_str()), (before, ""));
+
+    // A yes, and the way back.
+    let plan = house.plan(&order).await;
+    let outcome = house.run(&house.hands, "x2.1.run", &order, &plan.fingerprint).await;
+    assert_eq!((applied(&outcome).1, path.exists()), (None, false));
+    let back = house.plan(&Order::Rollback).await;
+    applied(&house.run(&house.hands, "x3.1.run", &Order::Rollback, &back.fingerprint).await);
+    assert_eq!(std::fs::read_to_string(&path).ok(), Some(text));
+    let _ = house.program(&["plan", "--exit-code"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn a_plan_is_short_and_says_each_thing_once_and_what_it_costs() {
+    let Some(house) = House::set().await else { return };
+    let Some(cache) = Cache::for_test() else { return };
+    let docker = Docker::ensure(&cache).await.expect("an engine");
+    docker.base_image(&cache, BUSYBOX).await.expect("an image");
+    let manifest = std::fs::read_to_string(house.repository.path("fraktalia.yaml")).expect("the manifest");
+    let sandbox = format!(
+        "sandboxes: {{ small: {{ image: {{ tag: \"{BUSYBOX}\" }}, memory: 256m }} }}\npolicy: {{ forward_ports: 9018-9018 }}\n"
+    );
+    house.repository.write("fraktalia.yaml", &format!("{manifest}{sandbox}"));
+    house.repository.push("A sandbox");
+    let fragment = "fractals:\n  cook:\n    purpose: Cooks.\n    members: [ana, ben]\n    model: test/model\n    sandbox: small\n";
+    let order = Order::Add { name: "cook".into(), fragment: fragment.into() };
+    let plan = house.plan(&order).await;
+    for part in ["1 agent", "1 room", "model test/model", "at most 256m of memory", "people notice"] {
+        assert!(plan.summary.contains(part), "{part}: {}", plan.summary);
+    }
+    let all = format!("{}\n{}\n{}", plan.summary, plan.changes, plan.warnings.join("\n"));
+    assert!(
+        !all.contains(&house.repository.path("").display().to_string()),
+        "a place of this machine: {all}"
+    );
+    assert!(plan.changes.starts_with("cook") && !plan.changes.contains("to create"), "{}", plan.changes);
+    assert!(plan.changes.lines().all(|line| line.chars().count() <= 60), "{}", plan.changes);
+    for warning in &plan.warnings {
+        assert!(!plan.changes.contains(warning), "said twice: {warning}");
+    }
 }

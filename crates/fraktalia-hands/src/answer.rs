@@ -1,6 +1,6 @@
 //! The documents of `plan` and `check`, as far as they are needed here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fraktalia_model::{Note, Notes, Severity, Span};
 use serde::Deserialize;
@@ -30,6 +30,9 @@ pub struct Change {
     pub id: String,
     /// `create` and so on.
     pub verb: String,
+    /// What people call it.
+    #[serde(default)]
+    pub title: String,
 }
 
 /// An effect.
@@ -63,6 +66,9 @@ pub struct Finding {
     /// What to do next.
     #[serde(default)]
     pub hint: Option<String>,
+    /// The resource that it is about.
+    #[serde(default)]
+    pub about: Option<String>,
     /// Where.
     #[serde(default)]
     pub places: Vec<Place>,
@@ -80,50 +86,129 @@ pub struct Place {
 }
 
 impl PlanAnswer {
-    /// In a line: what is made, changed, removed, and how many of what.
+    /// In a line: what is made, changed and removed, by kind; and what that costs.
     pub fn summary(&self) -> String {
         if self.empty {
             return "nothing to do".into();
         }
         let words = [
-            ("create", "to create"),
-            ("update", "to change"),
-            ("replace", "to replace"),
-            ("adopt", "to adopt"),
-            ("forget", "to let go"),
-            ("delete", "to remove"),
+            ("create", "creates"),
+            ("update", "changes"),
+            ("replace", "replaces"),
+            ("adopt", "adopts"),
+            ("forget", "lets go"),
+            ("delete", "removes"),
         ];
-        let counted = words.iter().filter_map(|(verb, words)| {
-            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-            for change in self.changes.iter().filter(|change| change.verb == *verb) {
-                *kinds.entry(change.id.split('/').nth(1).unwrap_or("thing")).or_default() += 1;
-            }
-            let all: usize = kinds.values().sum();
-            let kinds: Vec<String> = kinds.iter().map(|(kind, count)| counted(*count, kind)).collect();
-            (all > 0).then(|| format!("{all} {words} ({})", kinds.join(", ")))
-        });
-        let counted: Vec<String> = counted.collect();
-        if counted.is_empty() { "our own record".into() } else { counted.join("; ") }
+        let done = words.iter().filter_map(|(verb, words)| Some(format!("{words} {}", self.kinds(verb)?)));
+        let done: Vec<String> = done.chain(self.costs()).collect();
+        if done.is_empty() { "our own record".into() } else { done.join("; ") }
     }
 
-    /// What an operator should know before saying yes.
+    /// How many of what have that verb. Parts that come and go with another thing are only counted where that is not there.
+    fn kinds(&self, verb: &str) -> Option<String> {
+        let count = |parts: bool| {
+            let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+            let all = self.changes.iter().filter(|change| change.verb == verb);
+            for change in all.filter(|change| parts || !PARTS.contains(&change.kind())) {
+                *kinds.entry(label(change.kind())).or_default() += 1;
+            }
+            kinds
+        };
+        let kinds = Some(count(false)).filter(|kinds| !kinds.is_empty()).unwrap_or_else(|| count(true));
+        let kinds: Vec<String> = kinds.iter().map(|(kind, number)| counted(*number, kind)).collect();
+        (!kinds.is_empty()).then(|| kinds.join(", "))
+    }
+
+    /// What it takes, as far as the plan knows.
+    fn costs(&self) -> Vec<String> {
+        let new = self.changes.iter().filter(|change| matches!(change.verb.as_str(), "create" | "replace"));
+        let images = self.steps.iter().filter_map(|step| step.title.strip_prefix("build image ")).collect();
+        let ports = new.filter(|change| change.kind() == "forward");
+        let ports = ports.filter_map(|change| Some(change.title.split_once(" -> ")?.0)).collect();
+        let named = |words: &str, what: BTreeSet<&str>| {
+            (!what.is_empty()).then(|| format!("{words} {}", listed(what)))
+        };
+        let noticed = self.steps.iter().filter(|step| step.impact != "quiet").count();
+        let steps = match (self.steps.len(), noticed) {
+            (0, _) => None,
+            (all, 0) => Some(counted(all, "step")),
+            (all, noticed) => Some(format!("{}, {noticed} of which people notice", counted(all, "step"))),
+        };
+        let costs = [named("builds the image", images), named("opens the port", ports), steps];
+        costs.into_iter().flatten().collect()
+    }
+
+    /// What an operator should know before saying yes, each once.
     pub fn warnings(&self) -> Vec<String> {
-        let notes = self.notes.iter().filter(|note| note.severity >= Severity::Warning);
+        let notes =
+            self.notes.iter().filter(|note| note.severity >= Severity::Warning || note.is_protected());
         let notes = notes.map(|note| match &note.hint {
             Some(hint) => format!("{} ({hint})", note.text),
             None => note.text.clone(),
         });
-        let removed = self.changes.iter().filter(|change| change.verb == "delete").count();
-        let removed = (removed > 0).then(|| format!("{} will be removed", counted(removed, "thing")));
-        let loud = self.steps.iter().filter(|step| step.impact != "quiet").map(|step| {
-            let what = step.notice.as_deref().unwrap_or("people notice it");
-            match step.impact.as_str() {
-                "irreversible" => format!("cannot be taken back: {} ({what})", step.title),
-                _ => format!("{}: {what}", step.title),
+        let mut warnings: Vec<String> = Vec::new();
+        for warning in notes.chain(self.notices()) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
             }
-        });
-        notes.chain(removed).chain(loud).collect()
+        }
+        warnings
     }
+
+    /// What of a fractal would stay behind, because the policy protects it.
+    pub fn protected(&self, name: &str) -> Vec<&str> {
+        let notes = self.notes.iter().filter(|note| note.is_protected());
+        let of_it = |id: &&str| id.split('/').nth(2) == Some(name);
+        notes.filter_map(|note| note.about.as_deref()).filter(of_it).collect()
+    }
+
+    /// What people notice. What happens to several users is one thing.
+    fn notices(&self) -> Vec<String> {
+        let mut notices: Vec<(&str, Vec<&str>, &str)> = Vec::new();
+        for step in self.steps.iter().filter(|step| step.impact != "quiet") {
+            let before = if step.impact == "irreversible" { "cannot be taken back: " } else { "" };
+            let text = step.notice.as_deref().unwrap_or(&step.title);
+            let (who, what) = match text.split_once(" is ") {
+                Some((who, what)) if who.starts_with('@') && !who.contains(' ') => (Some(who), what),
+                _ => (None, text),
+            };
+            let same = notices.iter_mut().find(|(other, all, rest)| {
+                *other == before && *rest == what && all.is_empty() == who.is_none()
+            });
+            match same {
+                Some((_, all, _)) => all.extend(who),
+                None => notices.push((before, who.into_iter().collect(), what)),
+            }
+        }
+        let say = |(before, who, what): (&str, Vec<&str>, &str)| match who.as_slice() {
+            [] => format!("{before}{what}"),
+            [who] => format!("{before}{who} is {what}"),
+            all => format!("{before}{} are {what}", all.join(", ")),
+        };
+        notices.into_iter().map(say).collect()
+    }
+}
+
+impl Change {
+    fn kind(&self) -> &str {
+        self.id.split('/').nth(1).unwrap_or("thing")
+    }
+}
+
+/// Kinds that are parts of others.
+const PARTS: [&str; 6] = ["binding", "file", "group", "member", "name", "override"];
+
+/// What people call a kind.
+fn label(kind: &str) -> &str {
+    match kind {
+        "tree" => "workspace",
+        "group" => "rule for replies",
+        other => other,
+    }
+}
+
+fn listed(all: BTreeSet<&str>) -> String {
+    all.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn counted(count: usize, kind: &str) -> String {
@@ -139,6 +224,10 @@ impl CheckAnswer {
 }
 
 impl Finding {
+    fn is_protected(&self) -> bool {
+        self.code == "policy.protected"
+    }
+
     fn note(self, path: &str) -> Note {
         let mut places = self.places.into_iter().map(|place| {
             let ours = std::path::Path::new(&place.file).ends_with(path);
@@ -172,8 +261,52 @@ mod tests {
             ("matrix/room/lab", "create"),
             ("workspace/file/x", "delete"),
         ]);
-        assert_eq!(answer.summary(), "3 to create (1 agent, 2 rooms); 1 to remove (1 file)");
-        assert_eq!(answer.warnings(), ["1 thing will be removed"]);
+        assert_eq!(answer.summary(), "creates 1 agent, 2 rooms; removes 1 file");
+        assert_eq!(answer.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn what_it_costs_is_said_once_and_in_few_words() {
+        let step = |title: &str, impact: &str, notice: &str| serde_json::json!({ "title": title, "impact": impact, "notice": notice });
+        let value = serde_json::json!({ "fingerprint": "ab", "empty": false,
+            "changes": [
+                { "id": "openclaw/agent/cook", "verb": "create", "title": "cook" },
+                { "id": "openclaw/binding/cook", "verb": "create" },
+                { "id": "plane@local/forward/9010", "verb": "create", "title": "127.0.0.1:9010 -> cook:3000" },
+            ],
+            "steps": [
+                step("build image kitchen:1", "quiet", ""),
+                step("write", "disruptive", "the Matrix channel restarts"),
+                step("write again", "disruptive", "the Matrix channel restarts"),
+                step("put ana out", "disruptive", "@ana:x is put out of #lab:x"),
+                step("put ben out", "disruptive", "@ben:x is put out of #lab:x"),
+                step("empty", "irreversible", "the box is emptied"),
+            ],
+            "notes": [
+                { "severity": "warning", "code": "a", "text": "beware" },
+                { "severity": "warning", "code": "b", "text": "beware" },
+                { "severity": "info", "code": "c", "text": "by the way" },
+                { "severity": "info", "code": "policy.protected", "text": "it stays", "about": "openclaw/agent/lab" },
+            ],
+        });
+        let answer: PlanAnswer = serde_json::from_value(value).unwrap();
+        assert_eq!(
+            answer.summary(),
+            "creates 1 agent, 1 forward; builds the image kitchen:1; \
+             opens the port 127.0.0.1:9010; 6 steps, 5 of which people notice"
+        );
+        assert_eq!(
+            answer.warnings(),
+            [
+                "beware",
+                "it stays",
+                "the Matrix channel restarts",
+                "@ana:x, @ben:x are put out of #lab:x",
+                "cannot be taken back: the box is emptied",
+            ]
+        );
+        assert_eq!(answer.protected("lab"), ["openclaw/agent/lab"]);
+        assert_eq!(answer.protected("cook"), [""; 0]);
     }
 
     #[test]

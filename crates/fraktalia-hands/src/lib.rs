@@ -14,6 +14,7 @@ mod look;
 mod manifest;
 mod plan;
 mod record;
+mod remove;
 mod repository;
 mod run;
 mod take_in;

@@ -1,6 +1,6 @@
 //! What the manifest says about writing, read anew each time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fraktalia_model::{Manifest, Severity};
 
@@ -37,6 +37,23 @@ impl Hands {
             let text = first.map_or("it is not in order", |note| note.text.as_str());
             format!("the manifest is invalid: {text}; `fraktalia check` says where")
         })
+    }
+
+    /// The folder that it lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.manifest.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// What people call a file of it: where this machine keeps it is nothing to the room.
+    pub(crate) fn place(&self, path: &Path) -> String {
+        path.strip_prefix(self.folder()).unwrap_or(path).display().to_string()
+    }
+
+    /// A text in which files of it are called so.
+    pub(crate) fn without_places(&self, text: &str) -> String {
+        let folder = self.folder().display().to_string();
+        let folder = folder.trim_end_matches('/');
+        if folder.is_empty() { text.to_owned() } else { text.replace(&format!("{folder}/"), "") }
     }
 
     /// What it says about writing.

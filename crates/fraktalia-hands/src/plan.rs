@@ -1,5 +1,6 @@
 //! Planning: what would happen, kept so that exactly that is applied.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,14 @@ use serde::Deserialize;
 use crate::answer::{CheckAnswer, PlanAnswer};
 use crate::child::args;
 use crate::journal::Past;
+use crate::manifest::Writing;
 use crate::record::{failed, replace};
 use crate::{Hands, file_name};
 
 /// More plans than this are not kept; the oldest go.
 const KEPT: usize = 300;
+/// Columns of what is shown: more do not fit on a phone that is held upright, nor beside a list of rooms.
+const WIDTH: &str = "60";
 /// More things than this are not named one by one on a command line.
 const NAMED: usize = 400;
 
@@ -35,7 +39,7 @@ impl Hands {
     pub async fn plan(&self, key: &Key, order: &Order) -> Planned {
         let planned = match order {
             Order::Add { name, fragment } => self.plan_add(key, name, fragment).await,
-            Order::Remove { .. } => Err("removing is not possible yet".into()),
+            Order::Remove { name } => self.plan_remove(file_name_of(key), name).await,
             Order::Rollback => self.plan_rollback().await.map(Planned::Plan),
             Order::PutBack | Order::TakeIn => self.plan_drift(file_name_of(key)).await,
         };
@@ -58,10 +62,34 @@ impl Hands {
         let planned = match planned {
             Err(Failed::Manifest(reason)) => self.findings(&path, with, reason).await,
             Err(Failed::Other(reason)) => Err(reason),
-            Ok(plan) => Ok(Planned::Plan(plan)),
+            Ok(mut plan) => {
+                let costs = self.costs(name, &writing, fragment);
+                plan.summary = [vec![std::mem::take(&mut plan.summary)], costs].concat().join("; ");
+                Ok(Planned::Plan(plan))
+            }
         };
         let _ = std::fs::remove_file(&file);
         planned
+    }
+
+    /// What a fractal takes while it is there, with all defaults.
+    fn costs(&self, name: &str, writing: &Writing, fragment: &str) -> Vec<String> {
+        let texts = BTreeMap::from([(writing.dir.join(format!("{name}.yaml")), fragment.to_owned())]);
+        let Some(manifest) = fraktalia_engine::load::load_as_if(&self.manifest, &texts).manifest else {
+            return Vec::new();
+        };
+        let Some(fractal) = manifest.fractals.get(name) else { return Vec::new() };
+        let model = fractal.model.as_ref().map(|model| format!("model {}", model.primary));
+        let sandbox = fractal.sandbox.as_ref().and_then(|key| Some((key, manifest.sandboxes.get(key)?)));
+        let sandbox = sandbox.map(|(key, sandbox)| {
+            let memory = sandbox.memory.as_ref().map(|memory| format!("{memory} of memory"));
+            let cpus = sandbox.cpus.as_ref().map(|cpus| format!("{cpus} CPUs"));
+            let limits: Vec<String> = memory.into_iter().chain(cpus).collect();
+            let most =
+                if limits.is_empty() { "no limits".into() } else { format!("at most {}", limits.join(", ")) };
+            format!("containers of `{key}` with {most}")
+        });
+        model.into_iter().chain(sandbox).collect()
     }
 
     /// What is wrong with the manifest with that file in it.
@@ -102,6 +130,15 @@ impl Hands {
 
     /// Plans and keeps the plan under its fingerprint.
     async fn planned(&self, key: &str, more: &[OsString]) -> Result<Plan, Failed> {
+        Ok(self.planned_with_answer(key, more).await?.0)
+    }
+
+    /// The same, and all that is known of it.
+    pub(crate) async fn planned_with_answer(
+        &self,
+        key: &str,
+        more: &[OsString],
+    ) -> Result<(Plan, PlanAnswer), Failed> {
         let new = self.dir.join("plans").join(format!("{key}.new"));
         let mut asked = args(["plan", "--refresh", "--format", "json"]);
         asked.extend(more.iter().cloned());
@@ -119,21 +156,23 @@ impl Hands {
         let place = self.kept(&answer.fingerprint)?;
         std::fs::rename(&new, &place).map_err(|error| failed("keep", &place, &error))?;
         self.prune();
-        let mut asked = args(["plan", "--from"]);
+        let mut asked = args(["plan", "--changes-only", "--width", WIDTH, "--from"]);
         asked.push(place.into());
-        // What it is about is a file's text, and not what is aimed at.
-        asked.extend(more.iter().filter(|arg| arg.to_string_lossy().starts_with("--with=")).cloned());
+        // What it is about is a file, and not what is aimed at.
+        let is_file = |arg: &&OsString| arg.to_string_lossy().starts_with("--with");
+        asked.extend(more.iter().filter(is_file).cloned());
         let shown = self.ask(&asked).await?;
         if shown.code != Some(0) {
             return Err(Failed::Other(shown.reason()));
         }
-        Ok(Plan {
-            summary: answer.summary(),
-            changes: shown.text(),
-            warnings: answer.warnings(),
+        let plan = Plan {
+            summary: self.without_places(&answer.summary()),
+            changes: self.without_places(shown.text().trim_matches('\n')),
+            warnings: answer.warnings().iter().map(|warning| self.without_places(warning)).collect(),
             empty: answer.empty,
-            fingerprint: answer.fingerprint,
-        })
+            fingerprint: answer.fingerprint.clone(),
+        };
+        Ok((plan, answer))
     }
 
     /// Where the plan with this fingerprint is kept.
@@ -197,7 +236,7 @@ impl Hands {
 }
 
 /// Why there is no plan.
-enum Failed {
+pub(crate) enum Failed {
     /// The manifest is not right.
     Manifest(String),
     /// Anything else.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use fraktalia_desk::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::remove::Removed;
 use crate::{Hands, file_name};
 
 /// How often we look whether a child of an earlier life has ended.
@@ -19,6 +20,9 @@ pub struct Record {
     /// The file that is written, and the SHA-256 of its text.
     #[serde(default)]
     pub file: Option<(PathBuf, String)>,
+    /// The file that is removed.
+    #[serde(default)]
+    pub removed: Option<Removed>,
     /// Whether there is a commit to look for, and whether it is pushed.
     #[serde(default)]
     pub commit: bool,

@@ -248,10 +248,26 @@ impl Repository {
         for tree in [commit, parent] {
             let same = words(["diff", "--quiet", tree, "--", name]);
             if self.code("compare the file", same).await?.code == Some(0) {
-                return Ok(());
+                return self.is_not_there_anew(commit, parent, name).await;
             }
         }
         Err(changed())
+    }
+
+    /// What a commit removed may have been written again since, without anything of it being staged: a comparison does not
+    /// see that, and to restore the old file would be to write over the new one.
+    async fn is_not_there_anew(&self, commit: &str, parent: &str, name: &str) -> Result<(), String> {
+        let kept = words(["cat-file", "-e", &format!("{commit}:{name}")]);
+        if self.top.join(name).symlink_metadata().is_err()
+            || self.code("look at the file", kept).await?.code == Some(0)
+        {
+            return Ok(());
+        }
+        let old = self.line("read the commit", &["rev-parse", &format!("{parent}:{name}")]).await?;
+        if self.line("read the file", &["hash-object", "--", name]).await? == old {
+            return Ok(());
+        }
+        Err(format!("{name} was written anew since; `git revert {commit}` at a terminal, and merge"))
     }
 }
 

@@ -17,10 +17,10 @@ use crate::{Hands, NO_RUN, write};
 const ATTEMPTS: usize = 3;
 
 /// The lines that people see meanwhile.
-type Progress<'p> = &'p mut (dyn FnMut(String) + Send);
+pub(crate) type Progress<'p> = &'p mut (dyn FnMut(String) + Send);
 
 /// What a child is to begin.
-enum Begin {
+pub(crate) enum Begin {
     /// The plan in that file.
     Apply(std::path::PathBuf),
     /// Taking back that run.
@@ -64,7 +64,7 @@ impl Hands {
         let doing = Doing { hands: self, key, fingerprint, credits };
         let done = match order {
             Order::Add { name, fragment } => doing.add(name, fragment, &mut progress, stop).await,
-            Order::Remove { .. } => Err("removing is not possible yet".into()),
+            Order::Remove { name } => doing.remove(name, &mut progress, stop).await,
             Order::PutBack => doing.put_back(&mut progress, stop).await,
             Order::TakeIn => doing.take_in(&mut progress).await,
             Order::Rollback => doing.roll_back(&mut progress, stop).await,
@@ -118,8 +118,8 @@ impl Doing<'_> {
             self.hands.keep(self.key, &record)?;
             self.hands.step("recorded");
         }
-        progress(format!("writing {}", path.display()));
-        write::create(&path, &text)?;
+        progress(format!("writing {}", self.hands.place(&path)));
+        write::create(&path, &text, 0o644)?;
         self.hands.step("written");
         let message = write::message(&format!("Add the fractal {name}"), self.key, self.credits);
         if let Err(why) = self.hands.commit(self.key, &[path], &message, &writing).await {
@@ -194,7 +194,7 @@ impl Doing<'_> {
     }
 
     /// What an earlier life began under this key. Where that cannot be found out, nothing is said to be undone.
-    async fn earlier(&self) -> Result<Option<Past>, Outcome> {
+    pub(crate) async fn earlier(&self) -> Result<Option<Past>, Outcome> {
         let unknown = |why: String| {
             let reason =
                 format!("it is not known whether it was begun before: {why}; `fraktalia history` shows it");
@@ -206,7 +206,10 @@ impl Doing<'_> {
     }
 
     /// Whether it can be begun at all; asked before anything is written.
-    async fn is_in_the_way(&self, stop: &watch::Receiver<bool>) -> Result<Option<Outcome>, String> {
+    pub(crate) async fn is_in_the_way(
+        &self,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Outcome>, String> {
         if *stop.borrow() {
             let reason = "it was stopped before it began".into();
             return Ok(Some(Outcome::RolledBack { run: None, reason }));
@@ -241,7 +244,7 @@ impl Doing<'_> {
 
     /// Begins, or goes on with, a run until it has ended. What the journal says counts, and the child's exit code only where
     /// there is none.
-    async fn go_on(
+    pub(crate) async fn go_on(
         &self,
         mut past: Option<Past>,
         begin: Option<Begin>,

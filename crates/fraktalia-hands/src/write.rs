@@ -33,8 +33,8 @@ pub fn message(subject: &str, key: &Key, credits: &Credits) -> String {
         .map_or_else(String::new, |who| format!("Proposed by {}\n", one_line(&who.to_string())));
     let approved = approved_by(&credits.approved);
     let events = credits.proposal.iter().chain(signs(&credits.approved));
-    let events: String = events.map(|event| format!("Matrix-Event: {event}\n")).collect();
-    format!("{subject}\n\n{proposed}Approved by {approved}\n\n{ACT}: {key}\n{events}")
+    let text = format!("{subject}\n\n{proposed}Approved by {approved}\n\n{ACT}: {key}\n");
+    events.fold(text, |text, event| text + &format!("Matrix-Event: {event}\n"))
 }
 
 fn approved_by(approval: &Approval) -> String {
@@ -56,8 +56,8 @@ fn one_line(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(255).collect()
 }
 
-/// Puts a text where nothing is; whole, on disk, and readable as other files of a tree are. The same text is a repeat.
-pub fn create(path: &Path, text: &str) -> Result<(), String> {
+/// Puts a text where nothing is; whole, and on disk. The same text is a repeat.
+pub fn create(path: &Path, text: &str, mode: u32) -> Result<(), String> {
     let doing = |error: &dyn std::fmt::Display| failed("write", path, error);
     let dir = path.parent().ok_or_else(|| doing(&"it is in no directory"))?;
     std::fs::create_dir_all(dir).map_err(|error| doing(&error))?;
@@ -72,7 +72,7 @@ pub fn create(path: &Path, text: &str) -> Result<(), String> {
     let new = tempfile::Builder::new().prefix(".fraktalia-").tempfile_in(dir);
     let written = new.and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path).map_err(|error| error.error)?;
         std::fs::File::open(dir)?.sync_all()
@@ -126,10 +126,6 @@ impl Hands {
         }
     }
 
-    fn folder(&self) -> &Path {
-        self.manifest.parent().unwrap_or(Path::new("/"))
-    }
-
     /// Takes back the commit of a run, or the file where there is none. Repeated, it does nothing more.
     ///
     /// # Errors
@@ -166,6 +162,7 @@ impl Hands {
         if let Some(upstream) = &upstream {
             // What never got there needs not be taken back there.
             repository.push_the_way_back(upstream, run).await?;
+            self.step("pushed back");
         }
         Ok(true)
     }
@@ -174,6 +171,10 @@ impl Hands {
     fn restore(&self, record: &Record) -> Result<(), String> {
         for (path, text) in &record.before {
             crate::take_in::put(path, text).map_err(|error| failed("restore", path, &error))?;
+        }
+        if let Some(removed) = &record.removed {
+            removed.put_back()?;
+            self.step("put back");
         }
         let Some((path, sha256)) = &record.file else { return Ok(()) };
         match std::fs::read(path) {
@@ -197,13 +198,13 @@ mod tests {
     fn a_file_is_never_written_over_and_the_same_text_is_a_repeat() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d/cook.yaml");
-        create(&path, "a\n").unwrap();
-        create(&path, "a\n").unwrap();
-        assert!(create(&path, "b\n").unwrap_err().contains("is there already"));
+        create(&path, "a\n", 0o644).unwrap();
+        create(&path, "a\n", 0o644).unwrap();
+        assert!(create(&path, "b\n", 0o644).unwrap_err().contains("is there already"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n");
         assert_eq!(std::fs::read_dir(dir.path().join("d")).unwrap().count(), 1, "nothing else is left");
         let link = dir.path().join("d/link.yaml");
         std::os::unix::fs::symlink("/nowhere", &link).unwrap();
-        assert!(create(&link, "a\n").is_err(), "a link that leads nowhere is something too");
+        assert!(create(&link, "a\n", 0o644).is_err(), "a link that leads nowhere is something too");
     }
 }

@@ -1,5 +1,7 @@
 //! File name patterns: `*` and `?` within a name, `**` for any directories.
 
+use std::path::Path;
+
 /// Whether a name matches a pattern without `/`.
 pub fn matches_name(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
@@ -49,6 +51,20 @@ pub fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
+/// Whether every `NAME.yaml` in that directory matches a pattern, both relative to the same. Nothing whose name begins with
+/// a dot is looked into.
+pub fn covers(pattern: &str, dir: &Path) -> bool {
+    let pattern = parts(pattern);
+    // Characters that no name has, so that only `*` and `?` match them; and as few and as many as a name can have.
+    [1, 64].into_iter().all(|length| {
+        let name = "\u{1}".repeat(length) + ".yaml";
+        let mut path: Vec<&str> = dir.iter().filter_map(|part| part.to_str()).collect();
+        let is_seen = path.len() == dir.iter().count() && path.iter().all(|part| !part.starts_with('.'));
+        path.push(&name);
+        is_seen && matches_path(&pattern, &path)
+    })
+}
+
 /// Whether a text has anything special in it.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
@@ -70,6 +86,21 @@ mod tests {
         assert!(path("fractals/**/*.yaml", "fractals/a.yaml"));
         assert!(path("**/**", "a/b"));
         assert!(!path("a/?.md", "a/bc.md"));
+    }
+
+    #[test]
+    fn a_pattern_covers_a_directory_when_it_matches_every_file_of_yaml_in_it() {
+        let covers = |pattern, dir: &str| covers(pattern, Path::new(dir));
+        for pattern in
+            ["a/*.yaml", "./a/*.yaml", "a/**/*.yaml", "*/*.yaml", "**/*.yaml", "a/*", "a/**", "a/?*.y*l"]
+        {
+            assert!(covers(pattern, "a"), "{pattern}");
+        }
+        for pattern in ["a/x.yaml", "a/x-*.yaml", "a/?.yaml", "a/*.yml", "*.yaml", "b/*.yaml", "a/b/*.yaml"] {
+            assert!(!covers(pattern, "a"), "{pattern}");
+        }
+        assert!(covers("*.yaml", "") && covers("a/b/*.yaml", "a/b"));
+        assert!(!covers("**/*.yaml", "a/.b"), "hidden");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::raw::{Root, Text};
 use super::read::{Entries, FromNode, Placed, Reader};
 use super::yaml::{Content, Node};
 use super::{lower, yaml};
-use crate::files::{FileError, Files};
+use crate::files::{FileError, Files, normal};
 use crate::glob;
 use crate::manifest::Manifest;
 use crate::note::{Note, Notes, Span};
@@ -59,12 +59,16 @@ pub fn load(path: &Path, files: &dyn Files) -> Loaded {
         texts: Vec::new(),
         seen: BTreeSet::new(),
         chain: Vec::new(),
+        include: Vec::new(),
+        empty: Vec::new(),
         root: None,
     };
     let base = reading.start(path);
-    let (root, texts) = (reading.root, reading.texts);
+    reading.report_empty(base.as_deref());
+    let Reading { root, texts, include, .. } = reading;
     let manifest = match (root, base) {
         (Some(mut root), Some(base)) => {
+            root.include = include;
             root.check_unique(&mut findings);
             let hashes = hashes(path, &findings.files, &texts);
             lower::lower(&root, path, base, hashes, files, &mut findings)
@@ -146,6 +150,10 @@ struct Reading<'a> {
     seen: BTreeSet<PathBuf>,
     /// Absolute paths of the files that include the one at hand.
     chain: Vec<PathBuf>,
+    /// All that any of the files includes.
+    include: Vec<Text>,
+    /// Patterns of it that match nothing.
+    empty: Vec<Text>,
     root: Option<Root>,
 }
 
@@ -201,6 +209,7 @@ impl Reading<'_> {
         for pattern in &include {
             self.include(pattern);
         }
+        self.include.extend(include);
         self.chain.pop();
     }
 
@@ -284,11 +293,26 @@ impl Reading<'_> {
             return Vec::new();
         }
         if found.is_empty() {
+            self.empty.push(pattern.clone());
+        }
+        found.into_iter().collect()
+    }
+
+    /// A pattern is for something. One for what will be approved has nothing to match before that.
+    fn report_empty(&mut self, base: Option<&Path>) {
+        let admin_room = self.root.as_ref().and_then(|root| root.admin_room.as_ref());
+        let write_to = admin_room.and_then(|room| room.write_to.as_ref());
+        let below = base.zip(write_to).and_then(|(base, dir)| {
+            normal(&base.join(&dir.value)).strip_prefix(base).map(Path::to_path_buf).ok()
+        });
+        for pattern in std::mem::take(&mut self.empty) {
+            if below.as_ref().is_some_and(|dir| glob::covers(&pattern.value, dir)) {
+                continue;
+            }
             let text = format!("`{}` matches no file", pattern.value);
             let hint = "check the path: it starts at the directory of the manifest";
             self.findings.warning("manifest.include-empty", pattern.at, text, hint);
         }
-        found.into_iter().collect()
     }
 
     /// Goes down only where the pattern can still match.

@@ -373,10 +373,10 @@ section! {
         operators: Vec<Text>,
         /// Who may propose: keys of `users`, or full ids.
         proposers: Vec<Text>,
-        /// Directory where an approved proposal becomes a file, relative to the manifest.
+        /// Directory where an approved proposal becomes a file, relative to the manifest and covered by `include`.
         write_to: Option<Text>,
-        /// Whether that file is committed to git. Default: no.
-        commit: Option<bool>,
+        /// Whether that file is committed to git. Needs `write_to`. Default: no.
+        commit: Option<Located<bool>>,
         /// Whether the commit is pushed to where its branch comes from. Needs `commit`. Default: no.
         push: Option<Located<bool>>,
         /// How long a proposal lives: `24h` (the default), `30m`, `7d`.

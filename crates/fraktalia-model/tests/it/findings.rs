@@ -271,6 +271,33 @@ admin_room:
   allow: { keys: [openclaw] }
 ");
 
+    what_is_approved_is_written_where_it_is_read_from: shown(&load(&MemoryFiles::new()
+        .with("fraktalia.yaml", format!("{BASE}include: ['a*/*.yaml', 'fractals/team-*.yaml', more.yaml]
+admin_room: {{ room: admin, operators: [ana], write_to: fractals/, commit: true }}
+"))
+        .with("more.yaml", "include: [other/*.yaml]\n")));
+
+    what_is_approved_is_written_below_the_manifest: found("\
+include: ['*.yaml']
+admin_room: { room: admin, operators: [ana], write_to: ../fractals }
+");
+
+    what_is_approved_is_written_into_a_directory: shown(&load(&MemoryFiles::new()
+        .with("fraktalia.yaml", format!("{BASE}include: ['fractals/*.yaml']
+admin_room: {{ room: admin, operators: [ana], write_to: fractals }}
+"))
+        .with("fractals", "I am a file")));
+
+    a_commit_needs_something_written: found("\
+admin_room: { room: admin, operators: [ana], commit: true }
+");
+
+    a_pattern_for_what_will_be_approved_may_match_nothing_yet: shown(&load(&MemoryFiles::new()
+        .with("fraktalia.yaml", format!("{BASE}include: [more.yaml]
+admin_room: {{ room: admin, operators: [ana], write_to: ./fractals/, commit: true }}
+"))
+        .with("more.yaml", "include: ['fractals/*.yaml', 'nowhere/*.yaml']\n")));
+
     the_user_of_the_admin_room_is_nobody_elses: found("\
 admin_room: { room: admin, user: ana, operators: [ana] }
 ");

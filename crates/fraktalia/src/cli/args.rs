@@ -86,6 +86,12 @@ pub struct PlanArgs {
     /// Show a plan that was kept with `--out`, as it was made; no live system is asked.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["target", "exclude", "allow_removals", "refresh", "out"])]
     pub from: Option<PathBuf>,
+    /// Show what changes and nothing else: not what was read, no counts, no findings.
+    #[arg(long, conflicts_with = "format")]
+    pub changes_only: bool,
+    /// Columns of the text. Default: those of the terminal.
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=140))]
+    pub width: Option<u16>,
     /// Keep the plan in a file for `apply FILE`. Readable by you alone.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,

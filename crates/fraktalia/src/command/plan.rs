@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use fraktalia_engine::session::Options;
+use fraktalia_model::Sources;
 use fraktalia_plan::Plan;
 
 use super::saved;
@@ -11,6 +12,7 @@ use crate::cli::{PlanArgs, PlanFormat, PlanningArgs};
 use crate::error::{Failure, blocked};
 use crate::exit::Exit;
 use crate::out;
+use crate::render::look::Look;
 use crate::render::{Line, Tone, json, markdown, plan};
 
 /// Plans, shows the plan, and keeps it where that was asked.
@@ -23,7 +25,7 @@ pub async fn run(app: &App, args: &PlanArgs) -> Result<Exit, Failure> {
     let planned = opened.plan(&options(&args.planning), args.planning.refresh).await?;
     let about = about(&opened.session, Some(&planned));
     let shown = match args.format {
-        PlanFormat::Text => plan::text(&planned.plan, &about, &opened.sources, &app.out),
+        PlanFormat::Text => text(app, args, &planned.plan, &about, &opened.sources),
         PlanFormat::Markdown => markdown::plan(&planned.plan, &about),
         PlanFormat::Json => {
             let show = |plan: &Plan| out::json(&json::plan(plan, about.origin.as_ref()));
@@ -33,13 +35,23 @@ pub async fn run(app: &App, args: &PlanArgs) -> Result<Exit, Failure> {
     finish(app, args, &planned.plan, |_| out::data(&shown))
 }
 
+fn text(app: &App, args: &PlanArgs, plan: &Plan, about: &plan::About, sources: &Sources) -> String {
+    let width = args.width.map_or(app.out.width, usize::from);
+    let look = Look { width, ..app.out };
+    if args.changes_only {
+        plan::changes(plan, about, &look)
+    } else {
+        plan::text(plan, about, sources, &look)
+    }
+}
+
 /// Shows a plan that was kept.
 fn kept(app: &App, args: &PlanArgs, path: &Path) -> Result<Exit, Failure> {
     let kept = saved::read(path)?;
     let opened = app.open()?;
     let about = about(&opened.session, None);
     match args.format {
-        PlanFormat::Text => out::data(&plan::text(&kept, &about, &opened.sources, &app.out))?,
+        PlanFormat::Text => out::data(&text(app, args, &kept, &about, &opened.sources))?,
         PlanFormat::Markdown => out::data(&markdown::plan(&kept, &about))?,
         PlanFormat::Json => out::json(&json::plan(&kept, None))?,
     };

@@ -42,6 +42,22 @@ pub struct About {
 pub fn text(plan: &Plan, about: &About, sources: &Sources, look: &Look) -> String {
     let mut page = String::new();
     opening(plan, about, look.detail).write(look, &mut page);
+    write_changes(plan, about, look, &mut page);
+    if look.detail == Detail::Full && !plan.steps.is_empty() {
+        steps::write(plan, look, &mut page);
+    }
+    end(plan, sources, look, &mut page);
+    page
+}
+
+/// What changes, and nothing else: for who has the rest from the plan's document.
+pub fn changes(plan: &Plan, about: &About, look: &Look) -> String {
+    let mut page = String::new();
+    write_changes(plan, about, look, &mut page);
+    page.trim_start_matches('\n').into()
+}
+
+fn write_changes(plan: &Plan, about: &About, look: &Look, page: &mut String) {
     let mut groups = groups(plan, about);
     if look.detail == Detail::Brief {
         for group in &mut groups {
@@ -51,13 +67,8 @@ pub fn text(plan: &Plan, about: &About, sources: &Sources, look: &Look) -> Strin
     let columns = Columns::of(&groups, look);
     for group in &groups {
         page.push('\n');
-        write_group(group, columns, look, &mut page);
+        write_group(group, columns, look, page);
     }
-    if look.detail == Detail::Full && !plan.steps.is_empty() {
-        steps::write(plan, look, &mut page);
-    }
-    end(plan, sources, look, &mut page);
-    page
 }
 
 /// The plan for somebody who knows it already: how much there is to do, what hurts, and the findings.

@@ -1,7 +1,10 @@
 //! The admin room, and limits.
 
+use std::path::{Path, PathBuf};
+
 use super::matrix::is_own;
 use super::{Declared, Lowering};
+use crate::glob;
 use crate::id::ResourceId;
 use crate::manifest::raw;
 use crate::manifest::{AdminRoom, Matrix, Policy, ProposalLimits, text};
@@ -45,7 +48,13 @@ impl Lowering<'_> {
             let hint = "give it a user of its own: leave `user` away, and `fraktalia` is made";
             self.findings.error("manifest.desk-user", at, message, hint);
         }
-        let commit = raw.commit.unwrap_or(false);
+        let commit = raw.commit.as_ref().is_some_and(|commit| commit.value);
+        let write_to = raw.write_to.as_ref().map(|text| self.write_to(text));
+        if let Some(commit) = raw.commit.as_ref().filter(|commit| commit.value && write_to.is_none()) {
+            let message = "`commit` needs something to commit";
+            let hint = "add `write_to:`, the directory where an approved proposal becomes a file";
+            self.findings.error("manifest.commit-without-write-to", commit.at, message, hint);
+        }
         if let Some(push) = raw.push.as_ref().filter(|push| push.value && !commit) {
             let message = "`push` needs something to push";
             self.findings.error("manifest.push-without-commit", push.at, message, "add `commit: true`");
@@ -56,12 +65,54 @@ impl Lowering<'_> {
             user,
             operators,
             proposers,
-            write_to: raw.write_to.as_ref().map(|text| self.path(text)),
+            write_to,
             commit,
             push: raw.push.as_ref().is_some_and(|push| push.value),
             expires_s: expires_s.unwrap_or(PROPOSAL_LIFE),
             allow: self.proposals(raw.allow.as_ref()),
         }
+    }
+
+    /// Where approved proposals are written. What is not read from there would be approved in vain.
+    fn write_to(&mut self, text: &raw::Text) -> PathBuf {
+        let dir = self.path(text);
+        let shown = text.value.trim_end_matches('/');
+        let wrong = match dir.strip_prefix(&self.base) {
+            Err(_) => Some((
+                format!("`{}` leads out of the manifest's directory", text.value),
+                "name a directory below the manifest's".to_owned(),
+            )),
+            Ok(below) if !self.is_directory(below) => Some((
+                format!("`{shown}` is no directory"),
+                "name a directory; a link to one is not followed by `include`".to_owned(),
+            )),
+            // What includes it may stand in a file that could not be read.
+            Ok(_) if self.findings.damaged => None,
+            Ok(below) => {
+                let covers = |pattern: &raw::Text| glob::covers(&pattern.value, below);
+                let pattern = below.join("*.yaml");
+                (!self.root.include.iter().any(covers)).then(|| {
+                    let message =
+                        format!("a file in `{shown}` would not be read: `include` does not cover it");
+                    (message, format!("add `{}` to `include`", pattern.display()))
+                })
+            }
+        };
+        if let Some((message, hint)) = wrong {
+            self.findings.error("manifest.write-to", text.at, message, hint);
+        }
+        dir
+    }
+
+    /// Whether a path below the manifest's directory is a directory, or can become one.
+    fn is_directory(&self, below: &Path) -> bool {
+        let mut dir = self.base.clone();
+        below.iter().all(|part| {
+            // What cannot be listed is reported where it is to be read.
+            let listed = self.files.list(&dir).unwrap_or_default();
+            dir.push(part);
+            listed.iter().all(|entry| entry.dir || part != entry.name.as_str())
+        })
     }
 
     /// Who `fraktalia-admin` is, where there is an admin room.
