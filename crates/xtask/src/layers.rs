@@ -47,7 +47,7 @@ fn layer(name: &str) -> Option<Layer> {
         ),
         "fraktalia-admin" => (
             [CORE, &["fraktalia-desk", "fraktalia-room", "fraktalia-door", "fraktalia-hands"]].concat(),
-            testkit(),
+            vec!["fraktalia-testkit", "fraktalia-tests"],
             &["matrix-sdk", "axum"] as &[&str],
         ),
         "fraktalia-engine" => (vec!["fraktalia-model", "fraktalia-plan"], testkit(), &[] as &[&str]),

@@ -167,15 +167,6 @@ async fn a_token_that_may_apply_makes_and_removes_and_the_room_is_told() {
     assert!(history.contains("token `root`"), "{history}");
 
     let removed = program.asks("root", Method::DELETE, "/fractal/herbalist", "remove", None).await;
-    if removed.status == StatusCode::SERVICE_UNAVAILABLE {
-        // Until the hands can remove, they say so, and all stays as it is.
-        assert!(
-            removed.body["detail"].as_str().is_some_and(|text| text.contains("cannot be planned")),
-            "{removed:?}"
-        );
-        assert_eq!(program.gets("reader", "/fractal/herbalist").await.body["state"], "live");
-        return;
-    }
     assert_eq!(removed.status, StatusCode::NO_CONTENT, "{removed:?}\n{}", scene.log());
     assert_eq!(program.gets("reader", "/fractal/herbalist").await.status, StatusCode::NOT_FOUND);
     assert_eq!(scene.stage.room("herbalist").await, None, "its room is gone");

@@ -213,7 +213,7 @@ impl State {
             }
             Do::TakeBack { .. } => What::TakenBack { key, failed: None },
             Do::Look(_) => What::Looked { key, text: String::new() },
-            Do::Edit { .. } | Do::Stop { .. } | Do::Record(_) => {
+            Do::Edit { .. } | Do::React { .. } | Do::Stop { .. } | Do::Record(_) => {
                 return self.store.done(&key, Moment(self.now)).expect("it is written");
             }
         };

@@ -63,7 +63,7 @@ pub async fn show(bench: &Bench, programs: &Programs) -> Result<(), TaskError> {
     say::command("fraktalia-admin");
     let admin = start_admin(bench, programs)?;
     until_it_sits(bench, &admin).await?;
-    let mut client = Client::start(bench, programs, &room).await?;
+    let mut client = Client::start(bench, programs, &room)?;
 
     say::part(4, "An agent proposes", "Ana asks it in its own room; what it does then is up to it.");
     bench.model().call_tool_on(manifest::HERBS, "tool_call", json!({ "id": "message", "args": {
@@ -183,7 +183,7 @@ struct Message {
 }
 
 impl Client {
-    async fn start(bench: &Bench, programs: &Programs, room: &str) -> Result<Self, TaskError> {
+    fn start(bench: &Bench, programs: &Programs, room: &str) -> Result<Self, TaskError> {
         let what = || "start Ana's client".to_owned();
         let mut command = Command::new(&programs.person);
         command.args([&bench.homeserver(), "ana", room]).env("MATRIX_PASSWORD", PASSWORD).kill_on_drop(true);
