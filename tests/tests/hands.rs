@@ -365,6 +365,14 @@ async fn what_cannot_be_done_leaves_nothing_behind() {
         "{outcome:?}"
     );
     assert_eq!(house.tree(), "[ahead 1]");
+
+    // There is nowhere to push to.
+    house.repository.git(&["branch", "--quiet", "--unset-upstream"]);
+    let plan = house.plan(&order).await;
+    let outcome = house.run(&house.hands, "f6.1.run", &order, &plan.fingerprint).await;
+    let Outcome::RolledBack { run: None, reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("nowhere to push to"), "{reason}");
+    assert_eq!(house.repository.git(&["status", "--porcelain"]), "", "nothing is left");
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ async fn command(cli: &Cli) -> Result<(), Failure> {
     let place = Place::of(cli, rules.manifest())?;
     let settings = place.settings(rules.manifest()).await?;
     match &cli.command {
-        None | Some(Command::Run) => Box::pin(run(cli, rules, &place, &settings)).await,
+        None | Some(Command::Run) => Box::pin(run(cli, rules, &place, settings)).await,
         Some(Command::Trust { user }) => trust(&settings, user).await,
     }
 }
@@ -184,11 +184,13 @@ fn program(cli: &Cli) -> PathBuf {
     cli.program.clone().or_else(beside).unwrap_or_else(|| "fraktalia".into())
 }
 
-async fn run(cli: &Cli, rules: Rules, place: &Place, settings: &Settings) -> Result<(), Failure> {
+async fn run(cli: &Cli, rules: Rules, place: &Place, settings: Settings) -> Result<(), Failure> {
     let hands = Hands::new(&place.program, &cli.manifest, place.state.root())
         .map_err(|source| Failure::Folder { path: place.state.root().into(), source })?;
     let listener = bind(rules.manifest()).await?;
-    let room = Room::enter(settings).await?;
+    let room = Room::enter(&settings).await?;
+    // And the admin's token with the rest: from here on it is not needed.
+    let address = { settings }.room;
     let clerk = Clerk::sit_down(&place.files, rules, room.clone(), hands.clone())?;
     let (tell, told) = mpsc::channel(8);
     let (end, ended) = watch::channel(false);
@@ -210,7 +212,7 @@ async fn run(cli: &Cli, rules: Rules, place: &Place, settings: &Settings) -> Res
     let clerk = clerk.work(told, ended);
     tokio::pin!(clerk);
     let encrypted = if room.is_encrypted() { "encrypted" } else { "NOT encrypted" };
-    tracing::info!("{} sits in {} ({encrypted})", room.user(), settings.room);
+    tracing::info!("{} sits in {address} ({encrypted})", room.user());
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let mut watchdog = tokio::time::interval(
         sd_notify::watchdog_enabled().map_or(Duration::from_mins(1), |every| every / 2),

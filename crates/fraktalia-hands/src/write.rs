@@ -152,9 +152,9 @@ impl Hands {
 
     /// Whether there was a commit.
     async fn take_back_commit(&self, repository: &Repository, run: &Key, push: bool) -> Result<bool, String> {
+        let Some(done) = repository.done(run).await? else { return Ok(false) };
+        // Asked only now: where nothing could be committed for want of a place to push to, there is nothing to push back.
         let upstream = if push { Some(repository.upstream().await?) } else { None };
-        let done = repository.done(run).await?;
-        let Some(done) = done else { return Ok(false) };
         if let Done::Committed(commit) = done {
             repository.take_back(&commit, run).await?;
             self.step("taken back");

@@ -73,7 +73,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     }
     let dir = tempfile::tempdir().expect("a temporary folder");
     let program = fraktalia_bin().expect("the built program");
-    for name in ["fraktalia-watch", "fraktalia-forward", "fraktalia-modes"] {
+    for name in ["fraktalia-watch", "fraktalia-forward", "fraktalia-modes", "fraktalia-admin"] {
         let unit = format!("{}/../examples/systemd/{name}.service", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(unit).expect("the unit is there");
         // The program has to be there for the check, and the users need not be.

@@ -2,6 +2,7 @@
 //! programs.
 
 mod api;
+mod guide;
 mod kills;
 mod misuse;
 mod scene;
