@@ -185,6 +185,8 @@ fn program(cli: &Cli) -> PathBuf {
 }
 
 async fn run(cli: &Cli, rules: Rules, place: &Place, settings: Settings) -> Result<(), Failure> {
+    // Whoever hears it reads the API's tokens again. Without an API nobody does, and it must not end us.
+    let _hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
     let hands = Hands::new(&place.program, &cli.manifest, place.state.root())
         .map_err(|source| Failure::Folder { path: place.state.root().into(), source })?;
     let listener = bind(rules.manifest()).await?;
