@@ -121,6 +121,22 @@ async fn one_yes_approves_one_run_however_often_it_is_told() {
     assert_eq!(scene.stop().await, Some(0));
     forget_position(&store);
     scene.start().await;
+    ana.say("!help").await.expect("said");
+    let repeated = std::sync::Mutex::new(Vec::new());
+    let help = ana.next_message(|message| {
+        let ours = message.by == "@fraktalia:chat.stage";
+        eprintln!("SEEN {} {}", message.by, message.body());
+        if ours && message.body().contains("herbalist") {
+            repeated.lock().expect("one thread").push(message.body().to_owned());
+        }
+        ours && message.body().contains("Operators can ask here")
+    });
+    help.await.expect("an answer");
+    assert_eq!(
+        *repeated.lock().expect("one thread"),
+        Vec::<String>::new(),
+        "what was heard is not answered again"
+    );
     ana.react(&plan.event, "✅").await.expect_err("the homeserver takes one such reaction");
     scene.person("ben").await.react(&plan.event, "✅").await.expect("a reaction");
     ana.say("!help").await.expect("said");
