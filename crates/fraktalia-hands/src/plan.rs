@@ -201,7 +201,7 @@ impl Hands {
     /// What taking back the last run that can be would do.
     pub(crate) async fn plan_rollback(&self) -> Result<Plan, String> {
         let past = self.last_to_take_back().await?;
-        let mut asked = args(["show"]);
+        let mut asked = args(["show", "--changes-only", "--width", WIDTH]);
         asked.extend([OsString::from("--"), past.run.clone().into()]);
         let shown = self.ask(&asked).await?;
         if shown.code != Some(0) {
@@ -211,7 +211,7 @@ impl Hands {
         Ok(Plan {
             fingerprint: fingerprint_of(&past),
             summary: format!("takes back the run {} of {}", past.run, past.began),
-            changes: format!("What was done by this run is undone:\n\n{}", shown.text()),
+            changes: format!("What this run has done is undone:\n\n{}", shown.text()),
             warnings: ours.into_iter().collect(),
             empty: false,
         })

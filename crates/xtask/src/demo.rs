@@ -151,7 +151,9 @@ async fn converse(bench: &Bench, ana: &Person, scene: &Scene) -> Result<(), Task
     say::said("Ana", scene.question);
     let answer = ana.ask(&room, bench.bot(), scene.question, ANSWER_LIMIT).await?;
     let called = ana.display_name_in(&room, &answer.sender).await?;
-    say::said(called.as_deref().unwrap_or(&answer.sender), &answer.body);
+    // What a tool of the gateway answered to the model is nothing for people.
+    let body = answer.body.split("\n{").next().unwrap_or_default();
+    say::said(called.as_deref().unwrap_or(&answer.sender), body.trim_end_matches(':'));
     if let Some(container) = bench.container_in(&answer.body) {
         say::faint(&format!("{container} is the container that OpenClaw started for this command."));
     }

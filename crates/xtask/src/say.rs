@@ -98,13 +98,17 @@ fn width() -> usize {
 
 /// `line` in pieces of at most `room` characters, cut at spaces where there are any.
 fn folded(line: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in line.split(' ') {
+    let words = line.trim_start_matches(' ');
+    // What is indented stays so.
+    let indent = &line[..line.len() - words.len()];
+    let mut lines = vec![indent.to_owned()];
+    for word in words.split(' ') {
         let last = lines.len() - 1;
-        if !lines[last].is_empty() && lines[last].chars().count() + 1 + word.chars().count() > room {
-            lines.push(word.to_owned());
+        let begun = lines[last].len() > indent.len();
+        if begun && lines[last].chars().count() + 1 + word.chars().count() > room {
+            lines.push(format!("{indent}{word}"));
         } else {
-            if !lines[last].is_empty() {
+            if begun {
                 lines[last].push(' ');
             }
             lines[last].push_str(word);

@@ -125,7 +125,6 @@ async fn one_yes_approves_one_run_however_often_it_is_told() {
     let repeated = std::sync::Mutex::new(Vec::new());
     let help = ana.next_message(|message| {
         let ours = message.by == "@fraktalia:chat.stage";
-        eprintln!("SEEN {} {}", message.by, message.body());
         if ours && message.body().contains("herbalist") {
             repeated.lock().expect("one thread").push(message.body().to_owned());
         }

@@ -185,6 +185,12 @@ pub struct StatusArgs {
 pub struct ShowArgs {
     /// The run, by its name or the beginning or end of it; `last` for the last one.
     pub run: String,
+    /// Show what it was to change and nothing else.
+    #[arg(long, conflicts_with = "format")]
+    pub changes_only: bool,
+    /// Columns of the text. Default: those of the terminal.
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=140))]
+    pub width: Option<u16>,
     /// Shape of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -11,6 +11,8 @@ use crate::error::Failure;
 use crate::exit::Exit;
 use crate::out;
 use crate::render::json::FORMAT;
+use crate::render::look::Look;
+use crate::render::plan::changes;
 use crate::render::runs::{RunDocument, document, history as shown};
 
 #[derive(serde::Serialize)]
@@ -88,9 +90,11 @@ pub fn show(app: &App, args: &ShowArgs) -> Result<Exit, Failure> {
     } else {
         session.run(&args.run)?
     };
+    let look = Look { width: args.width.map_or(app.out.width, usize::from), ..app.out };
     match args.format {
         Format::Json => out::json(&document(&run, true))?,
-        Format::Text => out::data(&crate::render::runs::show(&run, &about, &app.out))?,
+        Format::Text if args.changes_only => out::data(&changes(&run.header.plan, &about, &look))?,
+        Format::Text => out::data(&crate::render::runs::show(&run, &about, &look))?,
     };
     Ok(Exit::OK)
 }
