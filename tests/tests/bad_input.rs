@@ -87,15 +87,10 @@ async fn what_cannot_be_done_is_refused_and_never_ignored() {
     }
     stage.manifest(&format!("{GARDENER}    forwards: [9000]\n"));
     refused(&stage, "a forward of a fractal", 10, &["has no sandbox"]).await;
-    // Nothing in a live system depends on it, so it is told and no more.
-    let admin = "rooms: { admin: { members: [ana] } }\nadmin_room: { room: admin, operators: [ana] }\n";
+    let admin =
+        "rooms: { admin: { members: [ana] } }\nadmin_room: { room: admin, operators: [ana], commit: true }\n";
     stage.manifest(&format!("{GARDENER}{admin}"));
-    says(
-        "an admin room",
-        &stage.run(&["plan"]).await,
-        0,
-        &["warning", "does not listen", "fraktalia.yaml:18:"],
-    );
+    refused(&stage, "a commit of nothing", 10, &["write_to", "hint", "fraktalia.yaml:18:"]).await;
 }
 
 #[tokio::test]
