@@ -44,7 +44,8 @@ async fn main() -> Result<()> {
             },
             Err(_) => {}
         }
-        for message in device.heard().await? {
+        // A homeserver that is busy or away for a moment is asked again.
+        for message in device.heard().await.unwrap_or_default() {
             let edit = message.content["m.relates_to"]["rel_type"] == "m.replace";
             let body = message.content["m.new_content"]["body"].as_str().unwrap_or(message.body());
             let line = json!({

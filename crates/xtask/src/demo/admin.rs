@@ -185,14 +185,11 @@ struct Message {
 impl Client {
     fn start(bench: &Bench, programs: &Programs, room: &str) -> Result<Self, TaskError> {
         let what = || "start Ana's client".to_owned();
+        let log = std::fs::File::create(bench.dir().join("ana.log")).context(what)?;
         let mut command = Command::new(&programs.person);
         command.args([&bench.homeserver(), "ana", room]).env("MATRIX_PASSWORD", PASSWORD).kill_on_drop(true);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context(what)?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().context(what)?;
         let missing = || TaskError::Found("Ana's client has no pipes".to_owned());
         let (stdin, stdout) =
             (child.stdin.take().ok_or_else(missing)?, child.stdout.take().ok_or_else(missing)?);
