@@ -366,7 +366,7 @@ section! {
     AdminRoom {
         /// A key of `rooms`, or the alias of another room.
         room: Text,
-        /// Who `fraktalia-admin` is there: a key of `users`, or a full id. Default: `fraktalia`, a user of its own who is made
+        /// Who `fraktalia-admin` is there: a user with `bot: true`, since its password is set. Default: `fraktalia`, who is made
         /// and joined.
         user: Option<Text>,
         /// Who may approve: keys of `users`, or full ids. People: an agent's own user is refused.

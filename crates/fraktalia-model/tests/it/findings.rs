@@ -302,6 +302,10 @@ admin_room: {{ room: admin, operators: [ana], write_to: ./fractals/, commit: tru
 admin_room: { room: admin, user: ana, operators: [ana] }
 ");
 
+    the_user_of_the_admin_room_is_nobodys_account: found("\
+admin_room: { room: admin, user: ben, operators: [ana] }
+");
+
     no_agent_is_the_user_of_the_admin_room: found("\
 fractals:
   fraktalia: { members: [ana, ben], account: own }

@@ -47,6 +47,12 @@ impl Lowering<'_> {
                 format!("`{user}` would be `fraktalia-admin`, and proposes, approves or is an agent's");
             let hint = "give it a user of its own: leave `user` away, and `fraktalia` is made";
             self.findings.error("manifest.desk-user", at, message, hint);
+        } else if self.may_be_a_person(&user, matrix, raw) {
+            let at = raw.user.as_ref().map_or(raw.at, |text| text.at);
+            let message =
+                format!("`{user}` may be somebody's account, and `fraktalia-admin` sets its password");
+            let hint = "say `bot: true` at it under `users`; or leave `user` away, and `fraktalia` is made";
+            self.findings.error("manifest.desk-user", at, message, hint);
         }
         let commit = raw.commit.as_ref().is_some_and(|commit| commit.value);
         let write_to = raw.write_to.as_ref().map(|text| self.write_to(text));
@@ -138,6 +144,18 @@ impl Lowering<'_> {
             }
         }
         self.users_named(named)
+    }
+
+    /// Whether the admin room's user is none that was made for a program.
+    fn may_be_a_person(&self, user: &UserId, matrix: Option<&Matrix>, raw: &raw::AdminRoom) -> bool {
+        // Whoever is not known was reported.
+        let Some(matrix) = matrix.filter(|_| !user.0.is_empty()) else { return false };
+        let declared =
+            matrix.localpart(user).and_then(|name| self.root.users.iter().find(|(key, _)| key.value == name));
+        match declared {
+            Some((_, declared)) => !declared.bot.unwrap_or(false),
+            None => !makes_user(raw),
+        }
     }
 
     /// Whether an agent speaks as that user.
