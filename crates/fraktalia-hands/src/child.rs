@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
+use fraktalia_engine::git::program::bounded;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -170,17 +171,6 @@ async fn turned(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// At most `limit` bytes and one more; the rest is read and dropped, so that the other side is not stuck.
-async fn bounded(from: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(from) = from {
-        let mut first = from.take(limit + 1);
-        let _ = first.read_to_end(&mut bytes).await;
-        let _ = tokio::io::copy(&mut first.into_inner(), &mut tokio::io::sink()).await;
-    }
-    bytes
 }
 
 /// The end of what is said.

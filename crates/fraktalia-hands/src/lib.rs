@@ -1,7 +1,7 @@
 //! The hands of the desk: what it wants planned, written and applied is done by the `fraktalia` command and by `git`, as an
 //! operator at a terminal would do it.
 //!
-//! So the program that faces a hostile room holds no token of an admin, every effect can be repeated by hand, and what is
+//! So the program that faces a hostile room needs no token of an admin for it, every effect can be repeated by hand, and what is
 //! relied on are exit codes, saved plans and journals, which are contracts. Whatever is done under a key is done once: the
 //! journal of the run carries it as its note, and the commit as a line of its message, and both are asked before anything
 //! is done (again).

@@ -12,7 +12,7 @@ use crate::answer::{CheckAnswer, PlanAnswer};
 use crate::child::args;
 use crate::journal::Past;
 use crate::manifest::Writing;
-use crate::record::{failed, replace};
+use crate::record::{Record, failed, replace};
 use crate::{Hands, file_name};
 
 /// More plans than this are not kept; the oldest go.
@@ -207,7 +207,11 @@ impl Hands {
         if shown.code != Some(0) {
             return Err(shown.reason());
         }
-        let ours = past.note.as_ref().map(|_| "its commit is taken back as well".to_owned());
+        let theirs = past.note.as_deref().and_then(crate::journal::key);
+        let wrote = theirs.and_then(|key| self.record(&key).ok().flatten()).filter(Record::is_in_the_tree);
+        let ours = wrote.map(|record| {
+            format!("its {} is taken back as well", if record.commit { "commit" } else { "file" })
+        });
         Ok(Plan {
             fingerprint: fingerprint_of(&past),
             summary: format!("takes back the run {} of {}", past.run, past.began),

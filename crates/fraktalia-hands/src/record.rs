@@ -43,6 +43,13 @@ pub struct Record {
     pub before: BTreeMap<PathBuf, String>,
 }
 
+impl Record {
+    /// Whether it changed something of the operator's.
+    pub fn is_in_the_tree(&self) -> bool {
+        self.file.is_some() || self.removed.is_some() || !self.before.is_empty()
+    }
+}
+
 impl Hands {
     fn record_path(&self, key: &Key) -> Result<PathBuf, String> {
         Ok(self.dir.join("runs").join(format!("{}.json", file_name(key)?)))

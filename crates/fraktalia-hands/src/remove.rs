@@ -13,7 +13,7 @@ use crate::manifest::{Writing, checked};
 use crate::plan::Failed;
 use crate::record::{Record, failed};
 use crate::repository::Repository;
-use crate::run::{Begin, Doing, Progress};
+use crate::run::{Doing, Progress, Tree};
 use crate::{Hands, write};
 
 /// What such a file may cost: what a proposal may, and who is to thank for it.
@@ -173,16 +173,8 @@ impl Doing<'_> {
         progress(format!("removing {}", self.hands.place(&file.path)));
         file.remove()?;
         self.hands.step("written");
-        let message = write::message(&format!("Remove the fractal {name}"), self.key, self.credits);
-        if let Err(why) = self.hands.commit(self.key, &[file.path], &message, &writing).await {
-            let reason = format!("nothing was applied, since {why}");
-            return Ok(self.without_traces(Outcome::RolledBack { run: None, reason }).await);
-        }
-        let outcome = self.go_on(None, Some(Begin::Apply(plan)), progress, &mut stop).await;
-        Ok(match outcome {
-            Outcome::Busy(_) | Outcome::Stale => self.without_traces(outcome).await,
-            outcome => outcome,
-        })
+        let tree = Tree { path: file.path, subject: format!("Remove the fractal {name}"), writing };
+        Ok(self.commit_and_apply(tree, plan, progress, &mut stop).await)
     }
 }
 

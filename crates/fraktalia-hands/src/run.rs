@@ -1,6 +1,7 @@
 //! Doing what was approved: written, committed, applied; each once, whatever dies in between.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use fraktalia_desk::{Credits, Key, Order, Outcome, Planned};
 use fraktalia_model::files::sha256_hex;
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::child::{Said, args};
 use crate::journal::Past;
+use crate::manifest::Writing;
 use crate::plan::fingerprint_of;
 use crate::record::{Record, began_at};
 use crate::{Hands, NO_RUN, write};
@@ -22,9 +24,19 @@ pub(crate) type Progress<'p> = &'p mut (dyn FnMut(String) + Send);
 /// What a child is to begin.
 pub(crate) enum Begin {
     /// The plan in that file.
-    Apply(std::path::PathBuf),
+    Apply(PathBuf),
     /// Taking back that run.
     TakeBack(String),
+}
+
+/// What was changed in the operator's tree.
+pub(crate) struct Tree {
+    /// The file that was written or removed.
+    pub path: PathBuf,
+    /// The first line of its commit.
+    pub subject: String,
+    /// Whether there is one, and what becomes of it.
+    pub writing: Writing,
 }
 
 /// An event of `apply --format jsonl`.
@@ -121,16 +133,28 @@ impl Doing<'_> {
         progress(format!("writing {}", self.hands.place(&path)));
         write::create(&path, &text, 0o644)?;
         self.hands.step("written");
-        let message = write::message(&format!("Add the fractal {name}"), self.key, self.credits);
-        if let Err(why) = self.hands.commit(self.key, &[path], &message, &writing).await {
+        let tree = Tree { path, subject: format!("Add the fractal {name}"), writing };
+        Ok(self.commit_and_apply(tree, plan, progress, &mut stop).await)
+    }
+
+    /// What was changed in the tree is committed, and the plan that goes with it applied. Where nothing is applied, nothing
+    /// stays in the tree either.
+    pub(crate) async fn commit_and_apply(
+        &self,
+        tree: Tree,
+        plan: PathBuf,
+        progress: Progress<'_>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Outcome {
+        let message = write::message(&tree.subject, self.key, self.credits);
+        if let Err(why) = self.hands.commit(self.key, &[tree.path], &message, &tree.writing).await {
             let reason = format!("nothing was applied, since {why}");
-            return Ok(self.without_traces(Outcome::RolledBack { run: None, reason }).await);
+            return self.without_traces(Outcome::RolledBack { run: None, reason }).await;
         }
-        let outcome = self.go_on(None, Some(Begin::Apply(plan)), progress, &mut stop).await;
-        Ok(match outcome {
-            Outcome::Busy(_) | Outcome::Stale => self.without_traces(outcome).await,
+        match self.go_on(None, Some(Begin::Apply(plan)), progress, stop).await {
+            outcome @ (Outcome::Busy(_) | Outcome::Stale) => self.without_traces(outcome).await,
             outcome => outcome,
-        })
+        }
     }
 
     async fn put_back(

@@ -51,7 +51,8 @@ pub enum RoomError {
         source: Box<matrix_sdk::ClientBuildError>,
     },
     /// The homeserver did not answer.
-    #[error("cannot {what}: {source}\nhint: is the homeserver up, and is its address right?")]
+    // The cause at the end, where whoever adds all causes finds it.
+    #[error("cannot {what} (is the homeserver up, and is its address right?): {source}")]
     Unreachable {
         /// What was tried.
         what: String,

@@ -148,7 +148,7 @@ impl Git {
         }
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let all = async {
-            let (printed, said) = tokio::join!(read(stdout, limit), read(stderr, WORDS));
+            let (printed, said) = tokio::join!(bounded(stdout, limit), bounded(stderr, WORDS));
             (printed, said, child.wait().await)
         };
         let Ok((printed, said, status)) = tokio::time::timeout(self.within, all).await else {
@@ -175,7 +175,7 @@ pub struct Ran {
 }
 
 /// At most `limit` bytes and one more; the rest is read and dropped, so that the other side is not stuck.
-async fn read(from: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
+pub async fn bounded(from: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(from) = from {
         let mut first = from.take(limit + 1);
